@@ -1,0 +1,1 @@
+"""FarmLokal: the backend of a marketplace that joins households with the farmers near them."""

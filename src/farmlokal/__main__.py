@@ -1,0 +1,5 @@
+"""`python -m farmlokal` is `farmlokal`."""
+
+from farmlokal.cli import main
+
+main()

@@ -1,0 +1,78 @@
+"""The composition root: settings in, wired ASGI application out. The one file that knows every other."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+
+from sqlalchemy import make_url
+from starlette.middleware.cors import CORSMiddleware
+from starlette.routing import Router
+from starlette.types import ASGIApp
+
+from farmlokal import migrations
+from farmlokal.catalog.cursor import CursorCodec
+from farmlokal.catalog.repository import CatalogueRepository
+from farmlokal.catalog.representation import PARTIAL
+from farmlokal.catalog.routes import CatalogueRoutes
+from farmlokal.catalog.service import Catalogue
+from farmlokal.ops.routes import OpsRoutes
+from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.web import openapi
+from farmlokal.platform.web.gate import Gate
+from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
+
+TAGS = {
+    "catalogue": "What is for sale: products, sellers, prices.",
+    "operations": "How the service is doing.",
+}
+
+
+def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
+    """Wire the application. Nothing is opened before the server starts its lifespan."""
+    clock = clock or SystemClock()
+    database = open_database(settings)
+    keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
+    counts = RequestCounts()
+    catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database), CursorCodec(keys)))
+    ops = OpsRoutes(
+        database,
+        counts,
+        clock,
+        expected_schema=migrations.newest(),
+        private=settings.profile == "production",
+        docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
+    )
+    operations = [*catalogue.operations, *ops.operations]
+    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
+
+    @asynccontextmanager
+    async def lifespan(_app: object) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            await database.open()
+            stack.push_async_callback(database.close)
+            yield
+
+    # The bare router: the application class of the framework would wrap it in error pages of its own.
+    router = Router([*(operation.route for operation in operations), *ops.pages], lifespan=lifespan)
+    app: ASGIApp = Gate(router, counts)
+    if settings.cors_origins:
+        app = CORSMiddleware(
+            app,
+            allow_origins=list(settings.cors_origins),
+            allow_methods=["GET", "HEAD"],
+            expose_headers=["ETag", "Link", "X-Request-ID", "Retry-After"],
+        )
+    return app
+
+
+def open_database(settings: Settings) -> SqliteDatabase:
+    """The database that the settings name, not yet opened."""
+    url = make_url(settings.database_url.get_secret_value())
+    if url.get_backend_name() != "sqlite":
+        raise NotImplementedError("this release runs on SQLite; MySQL and MariaDB can be migrated only")
+    assert url.database is not None
+    return SqliteDatabase(Path(url.database), readers=min(settings.database_pool, 4))

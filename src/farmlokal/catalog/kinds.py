@@ -1,0 +1,109 @@
+"""The kinds of value that the catalogue's parameters take, and the parameters that several lists share."""
+
+from farmlokal.catalog.cursor import CURSOR_LENGTH
+from farmlokal.catalog.models import PRICE_CEILING_MINOR
+from farmlokal.catalog.reference import canonical_state
+from farmlokal.catalog.text import fold, words
+from farmlokal.platform.web.parameters import ID_CEILING, Kind, NotAccepted, Parameter, integer, scaled
+
+LIMIT_DEFAULT, LIMIT_CEILING = 20, 100
+
+SEARCH_LETTERS, SEARCH_WORDS = 100, 8
+"""Longest search, and most words in it: more than a person types, few enough to answer at once."""
+
+RADIUS_CEILING_KM = 5000
+"""Wider than India: past it a radius selects everything and says nothing."""
+
+NAME_LETTERS = 100
+"""Longest name of a category, state or district, as in the schema."""
+
+
+def sort(*names: str) -> Kind:
+    """A sort name, with ``-`` before it for descending: (name, descending)."""
+
+    def parse(text: str) -> tuple[str, bool]:
+        name = text.removeprefix("-")
+        if name not in names:
+            raise NotAccepted("not one of the choices")
+        return name, text.startswith("-")
+
+    choices = [sign + name for name in names for sign in ("", "-")]
+    accepted = "one of " + ", ".join(names) + ", with '-' before it for descending"
+    return Kind(parse, accepted, {"type": "string", "enum": choices})
+
+
+def _search(text: str) -> tuple[str, ...]:
+    if len(text) > SEARCH_LETTERS:
+        raise NotAccepted("too long")
+    found = tuple(dict.fromkeys(words(text)))
+    if not found:
+        raise NotAccepted("no letter or digit")
+    if len(found) > SEARCH_WORDS:
+        raise NotAccepted("too many words")
+    return found
+
+
+def _name(text: str) -> str:
+    if len(text) > NAME_LETTERS:
+        raise NotAccepted("too long")
+    folded = fold(text)
+    if not folded:
+        raise NotAccepted("empty")
+    return folded
+
+
+def _place(text: str) -> tuple[int, int]:
+    latitude, comma, longitude = text.partition(",")
+    if not comma:
+        raise NotAccepted("not lat,lng")
+    return _LATITUDE.parse(latitude.strip()), _LONGITUDE.parse(longitude.strip())
+
+
+def _postcode(text: str) -> str:
+    if len(text) != 6 or not (text.isascii() and text.isdigit()) or text[0] == "0":
+        raise NotAccepted("not a postcode")
+    return text
+
+
+def _cursor(text: str) -> str:
+    if not text.isascii() or len(text) > CURSOR_LENGTH:
+        raise NotAccepted("forged")
+    return text
+
+
+_LATITUDE = scaled(6, -90, 90, signed=True)
+_LONGITUDE = scaled(6, -180, 180, signed=True)
+_NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LETTERS}
+_SEARCH_ACCEPTED = (
+    f"1 to {SEARCH_WORDS} words of letters or digits, at most {SEARCH_LETTERS} characters together"
+)
+
+ID = integer(1, ID_CEILING)
+RUPEES = scaled(2, 0, PRICE_CEILING_MINOR // 100)
+RADIUS_KM = scaled(3, 0, RADIUS_CEILING_KM)
+SEARCH = Kind(_search, _SEARCH_ACCEPTED, {"type": "string", "minLength": 1, "maxLength": SEARCH_LETTERS})
+NAME = Kind(_name, f"a name of 1 to {NAME_LETTERS} characters", _NAME_SCHEMA)
+POSTCODE = Kind(_postcode, "a known postcode of six digits", {"type": "string", "pattern": "^[1-9][0-9]{5}$"})
+PLACE = Kind(
+    _place,
+    "latitude,longitude in decimal degrees with at most 6 places",
+    {"type": "string", "pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,6})?,-?[0-9]{1,3}(\.[0-9]{1,6})?$"},
+)
+
+LIMIT = Parameter("limit", integer(1, LIMIT_CEILING), "Rows on a page.", 20, default=LIMIT_DEFAULT)
+CURSOR = Parameter(
+    "cursor",
+    Kind(
+        _cursor,
+        "a nextCursor or prevCursor of this very query, unchanged",
+        {"type": "string", "maxLength": CURSOR_LENGTH},
+    ),
+    "Where the page starts: a cursor from an earlier answer to the same query.",
+)
+STATE = Parameter(
+    "state",
+    Kind(lambda text: fold(canonical_state(_name(text))), NAME.accepted, _NAME_SCHEMA),
+    "In this state. Case and accents do not count, and former names work.",
+    "Kerala",
+)
+DISTRICT = Parameter("district", NAME, "In this district.", "Thrissur")

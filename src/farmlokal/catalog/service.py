@@ -1,0 +1,174 @@
+"""The use cases of the catalogue: a frozen request in, what callers see out."""
+
+from typing import Any
+
+from msgspec import UNSET, UnsetType
+
+from farmlokal.catalog import representation as shown
+from farmlokal.catalog.cursor import CursorCodec, fingerprint
+from farmlokal.catalog.geo import distance_m
+from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.paging import Walk
+from farmlokal.catalog.repository import CatalogueRepository, Place
+from farmlokal.errors import Fault, Invalid, NotFound
+from farmlokal.platform.clock import instant
+
+
+class Catalogue:
+    """What shop pages ask of the catalogue."""
+
+    def __init__(self, repository: CatalogueRepository, cursors: CursorCodec) -> None:
+        self._repository = repository
+        self._cursors = cursors
+
+    async def listing(self, query: ListingQuery) -> shown.ProductPage:
+        """One page of products. Raises `Invalid` for a cursor of another query or an unknown postcode."""
+        by_id = query.sort == "id" and not query.descending
+        walk = Walk(self._cursors, fingerprint("products", query.identity()), query.cursor, by_id=by_id)
+        place = await self._place(query)
+        distances = await self._distances(query, place)
+        rows = await self._repository.page(query, walk.position, query.limit + 1, distances)
+        page = walk.slice(rows, query.limit)
+        products = [_product(row[1:], query.lang, place) for row in page.rows]
+        return shown.ProductPage(
+            data=products if query.fields is None else _only(query.fields, products),
+            next_cursor=page.next_cursor,
+            prev_cursor=page.prev_cursor,
+            has_more=page.next_cursor is not None,
+            total=await self._repository.count(query, distances) if query.count else UNSET,
+            facets=await self._facets(query, distances) if query.facets else UNSET,
+        )
+
+    async def facets(self, query: ListingQuery) -> shown.Facets:
+        """Counts by each facet the query names. Raises `Invalid` for an unknown postcode."""
+        distances = await self._distances(query, await self._place(query))
+        return shown.Facets(await self._facets(query, distances))
+
+    async def product(self, product_id: int, lang: str = "en") -> shown.ProductDetail:
+        """One product. Raises `NotFound`."""
+        row = await self._repository.find_product(product_id)
+        if row is None:
+            raise NotFound(f"There is no product {product_id}.")
+        *item, description, commodity, variety, grade, certification, price_on, source = row
+        product = _product(tuple(item), lang, None)
+        return shown.ProductDetail(
+            **{attribute: getattr(product, attribute) for attribute in shown.PRODUCT_ATTRIBUTES.values()},
+            names=shown.Names(en=row[1], hi=row[2], ml=row[3]),
+            description=description,
+            commodity=commodity,
+            variety=variety,
+            grade=grade,
+            certification=certification,
+            price_observed_on=price_on,
+            source=source,
+        )
+
+    async def prices(self, product_id: int, limit: int, cursor: str | None) -> shown.PricePage:
+        """A product's price history, newest first. Raises `NotFound`, or `Invalid` for a foreign cursor."""
+        walk = Walk(self._cursors, fingerprint("prices", [product_id]), cursor)
+        if await self._repository.find_product(product_id) is None:
+            raise NotFound(f"There is no product {product_id}.")
+        rows = await self._repository.prices(product_id, walk.position, limit + 1)
+        page = walk.slice([(None, *row) for row in rows], limit)
+        return shown.PricePage(
+            data=[_price(*row[1:]) for row in page.rows],
+            next_cursor=page.next_cursor,
+            prev_cursor=page.prev_cursor,
+            has_more=page.next_cursor is not None,
+        )
+
+    async def sellers(self, filters: dict[str, Any], limit: int, cursor: str | None) -> shown.SellerPage:
+        """Sellers by id, narrowed by state, district or kind."""
+        walk = Walk(self._cursors, fingerprint("sellers", sorted(filters.items())), cursor, by_id=True)
+        rows = await self._repository.sellers(filters, walk.position, limit + 1)
+        page = walk.slice([(None, *row) for row in rows], limit)
+        return shown.SellerPage(
+            data=[shown.seller(row[2:]) for row in page.rows],
+            next_cursor=page.next_cursor,
+            prev_cursor=page.prev_cursor,
+            has_more=page.next_cursor is not None,
+        )
+
+    async def seller(self, seller_id: int) -> shown.Seller:
+        """One seller. Raises `NotFound`."""
+        row = await self._repository.find_seller(seller_id)
+        if row is None:
+            raise NotFound(f"There is no seller {seller_id}.")
+        return shown.seller(row)
+
+    async def categories(self) -> shown.Categories:
+        """All categories with the number of their products."""
+        rows = await self._repository.categories()
+        return shown.Categories(
+            [
+                shown.Category(id=identity, name=name, names=shown.Names(name, hi, ml), products=count)
+                for identity, name, hi, ml, count in rows
+            ]
+        )
+
+    async def _place(self, query: ListingQuery) -> Place | None:
+        if query.pincode is None:
+            return query.near
+        place = await self._repository.find_place(query.pincode)
+        if place is None:
+            accepted = "a postcode that the catalogue knows; `farmlokal import` adds postcodes"
+            raise Invalid("The postcode is not known.", Fault("pincode", "unknown", accepted))
+        return place
+
+    async def _distances(self, query: ListingQuery, place: Place | None) -> str | None:
+        if place is None or (query.radius_m is None and query.sort != "distance"):
+            return None
+        return await self._repository.distances(place, query.radius_m)
+
+    async def _facets(self, query: ListingQuery, distances: str | None) -> dict[str, list[shown.FacetValue]]:
+        return {
+            facet: [
+                shown.FacetValue(bool(value) if facet == "organic" else value, count)
+                for value, count in await self._repository.facet(query.without(facet), facet, distances)
+            ]
+            for facet in query.facets
+        }
+
+
+def _product(row: tuple[Any, ...], lang: str, place: Place | None) -> shown.Product:
+    """From ITEM_COLUMNS."""
+    identity, name, name_hi, name_ml, category, price, created, pack_milli, pack_unit, unit_price = row[:10]
+    stock, organic, harvested_on, best_before, image_url, seller_id, seller, district, state = row[10:19]
+    latitude, longitude, updated, version, deleted = row[19:]
+    distance: str | UnsetType | None = UNSET
+    if place is not None:
+        distance = None if latitude is None else shown.quantity(distance_m(*place, latitude, longitude))
+    return shown.Product(
+        id=identity,
+        name={"hi": name_hi, "ml": name_ml}.get(lang) or name,
+        category=category,
+        price=shown.rupees(price),
+        created_at=instant(created),
+        pack=shown.pack(pack_milli, pack_unit),
+        unit_price=shown.unit_price(unit_price, pack_unit),
+        stock=shown.stock(stock, pack_unit),
+        organic=bool(organic),
+        harvested_on=harvested_on,
+        best_before=best_before,
+        image_url=image_url,
+        seller=shown.SellerReference(seller_id, seller, district, state),
+        updated_at=instant(updated),
+        version=version,
+        distance_km=distance,
+        deleted_at=UNSET if deleted is None else instant(deleted),
+    )
+
+
+def _only(fields: tuple[str, ...], products: list[shown.Product]) -> Any:
+    attributes = [(name, shown.PRODUCT_ATTRIBUTES[name]) for name in fields]
+    chosen = ({name: getattr(product, attribute) for name, attribute in attributes} for product in products)
+    return [{name: value for name, value in members.items() if value is not UNSET} for members in chosen]
+
+
+def _price(observed_on: str, price: int, low: int | None, high: int | None) -> shown.Price:
+    return shown.Price(
+        observed_on=observed_on,
+        price=shown.rupees(price),
+        low=None if low is None else shown.rupees(low),
+        high=None if high is None else shown.rupees(high),
+    )

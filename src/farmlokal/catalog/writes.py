@@ -1,0 +1,170 @@
+"""Bulk writes of the catalogue: look up many keys at once, write many rows at once, in one transaction.
+
+A product's row is a tuple of `PRODUCT_COLUMNS`, which is also how it is read back: two rows say the same
+when their tuples are equal. Upserts are decided in Python, inside the transaction, and not by the engines'
+own clauses, which differ and which report a row that they did not change as touched.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from sqlalchemy import Insert, Select, TableClause, Update, bindparam, insert, select, update
+
+from farmlokal.catalog import fulltext, schema
+from farmlokal.platform.database.json_rows import values
+from farmlokal.platform.database.sqlite import Row, SqliteDatabase, Transaction
+
+PRODUCT_COLUMNS = (
+    *("external_key", "alias_key", "seller_id", "category_id", "search_id", "name", "name_hi", "name_ml"),
+    *("name_key", "description", "commodity", "variety", "grade", "pack_milli", "pack_unit", "price_minor"),
+    *("price_on", "unit_price_minor", "stock_milli", "organic", "certification", "harvested_on"),
+    *("best_before", "image_url", "source"),
+)
+SELLER_COLUMNS = (
+    *("external_key", "kind", "name", "district", "state", "district_key", "state_key"),
+    *("postcode", "latitude_e6", "longitude_e6"),
+)
+LIFETIME_COLUMNS = ("created_at_us", "updated_at_us", "version")
+PRICE_COLUMNS = ("product_id", "observed_on", "price_minor", "low_minor", "high_minor", "import_id")
+POSTCODE_COLUMNS = ("postcode", "state", "district", "latitude_e6", "longitude_e6", "offices")
+QUARANTINE_COLUMNS = ("import_id", "line", "code", "reason", "raw", "created_at_us")
+
+
+class CatalogueWriter:
+    """The statements, compiled for one database, run on the transaction that is passed in."""
+
+    def __init__(self, database: SqliteDatabase) -> None:
+        self._dialect = database.dialect
+        # Rows are tuples, so bulk statements take their parameters by position.
+        self._positional = database.positional_dialect
+
+    async def products_by(self, tx: Transaction, column: str, keys: Iterable[str]) -> list[Row]:
+        """(id, deleted_at_us, *PRODUCT_COLUMNS) of the products whose `column` is one of the keys."""
+        return await self._find(
+            tx, schema.products, ("id", "deleted_at_us", *PRODUCT_COLUMNS), {column: keys}
+        )
+
+    async def product_ids(self, tx: Transaction, external_keys: Iterable[str]) -> dict[str, int]:
+        """Ids by external key."""
+        rows = await self._find(tx, schema.products, ("external_key", "id"), {"external_key": external_keys})
+        return dict(rows)
+
+    async def insert_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (*PRODUCT_COLUMNS, *LIFETIME_COLUMNS)."""
+        await self._insert(tx, schema.products, (*PRODUCT_COLUMNS, *LIFETIME_COLUMNS), rows)
+
+    async def update_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (*PRODUCT_COLUMNS, updated_at_us, id); the version goes up by one."""
+        await self._update_by_id(tx, schema.products, PRODUCT_COLUMNS, rows)
+
+    async def sellers_by_key(self, tx: Transaction, keys: Iterable[str]) -> list[Row]:
+        """(id, *SELLER_COLUMNS)."""
+        return await self._find(tx, schema.sellers, ("id", *SELLER_COLUMNS), {"external_key": keys})
+
+    async def insert_sellers(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (*SELLER_COLUMNS, *LIFETIME_COLUMNS)."""
+        await self._insert(tx, schema.sellers, (*SELLER_COLUMNS, *LIFETIME_COLUMNS), rows)
+
+    async def update_sellers(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (*SELLER_COLUMNS, updated_at_us, id); the version goes up by one."""
+        await self._update_by_id(tx, schema.sellers, SELLER_COLUMNS, rows)
+
+    async def category_ids(self, tx: Transaction) -> dict[bytes, int]:
+        """Every category's id by its folded name."""
+        return dict(await self._find(tx, schema.categories, ("name_key", "id"), {}))
+
+    async def insert_categories(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (name, name_key, name_hi, name_ml)."""
+        await self._insert(tx, schema.categories, ("name", "name_key", "name_hi", "name_ml"), rows)
+
+    async def document_ids(self, tx: Transaction, documents: Iterable[fulltext.Document]) -> dict[str, int]:
+        """The ids of search documents by digest; those that are new are stored and indexed."""
+        wanted = {document.digest: document for document in documents}
+        found = await self._document_ids(tx, wanted)
+        new = [document for digest, document in wanted.items() if digest not in found]
+        if new:
+            sql = fulltext.insert_sql(self._dialect)
+            await tx.execute_many(sql, [fulltext.insert_row(self._dialect, document) for document in new])
+            found |= await self._document_ids(tx, [document.digest for document in new])
+            index_sql = fulltext.insert_index_sql(self._dialect)
+            if index_sql is not None:
+                await tx.execute_many(index_sql, [(found[each.digest], each.grams) for each in new])
+        return found
+
+    async def _document_ids(self, tx: Transaction, digests: Iterable[str]) -> dict[str, int]:
+        return dict(await self._find(tx, schema.search_documents, ("digest", "id"), {"digest": digests}))
+
+    async def prices_on(self, tx: Transaction, product_ids: Iterable[int], days: Iterable[str]) -> list[Row]:
+        """PRICE_COLUMNS of these products on these days."""
+        wanted = {"product_id": product_ids, "observed_on": days}
+        return await self._find(tx, schema.price_history, PRICE_COLUMNS, wanted)
+
+    async def insert_prices(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of PRICE_COLUMNS."""
+        await self._insert(tx, schema.price_history, PRICE_COLUMNS, rows)
+
+    async def update_prices(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (price, low, high, import_id, product_id, observed_on)."""
+        await self._update(tx, schema.price_history, PRICE_COLUMNS[2:], PRICE_COLUMNS[:2], rows)
+
+    async def postcodes_by(self, tx: Transaction, codes: Iterable[str]) -> list[Row]:
+        """POSTCODE_COLUMNS."""
+        return await self._find(tx, schema.postcodes, POSTCODE_COLUMNS, {"postcode": codes})
+
+    async def insert_postcodes(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of POSTCODE_COLUMNS."""
+        await self._insert(tx, schema.postcodes, POSTCODE_COLUMNS, rows)
+
+    async def update_postcodes(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of (latitude, longitude, offices, postcode, state, district)."""
+        await self._update(tx, schema.postcodes, POSTCODE_COLUMNS[3:], POSTCODE_COLUMNS[:3], rows)
+
+    async def quarantined_lines(self, tx: Transaction, import_id: int, lines: Iterable[int]) -> set[int]:
+        """Which of these lines of an import are in quarantine already."""
+        wanted = {"import_id": [import_id], "line": lines}
+        return {line for (line,) in await self._find(tx, schema.quarantine, ("line",), wanted)}
+
+    async def insert_quarantine(self, tx: Transaction, rows: Sequence[Row]) -> None:
+        """Rows of QUARANTINE_COLUMNS."""
+        await self._insert(tx, schema.quarantine, QUARANTINE_COLUMNS, rows)
+
+    async def _find(
+        self, tx: Transaction, table: TableClause, columns: Sequence[str], wanted: dict[str, Iterable[Any]]
+    ) -> list[Row]:
+        """The columns of the rows whose named columns hold one of the wanted values each."""
+        statement: Select[Any] = select(*(table.c[name] for name in columns)).where(
+            *(table.c[name].in_(values(self._dialect, name)) for name in wanted)
+        )
+        parameters = {name: json.dumps(list(dict.fromkeys(keys))) for name, keys in wanted.items()}
+        return await tx.fetch_all(str(statement.compile(dialect=self._dialect)), parameters)
+
+    async def _insert(
+        self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        await self._many(tx, insert(table).values({name: bindparam(name) for name in columns}), rows)
+
+    async def _update_by_id(
+        self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
+    ) -> None:
+        changes: dict[str, Any] = {name: bindparam(name) for name in (*columns, "updated_at_us")}
+        changes["version"] = table.c.version + 1
+        statement = update(table).ordered_values(*changes.items())
+        await self._many(tx, statement.where(table.c.id == bindparam("key")), rows)
+
+    async def _update(
+        self,
+        tx: Transaction,
+        table: TableClause,
+        columns: Sequence[str],
+        keys: Sequence[str],
+        rows: Sequence[Row],
+    ) -> None:
+        statement = update(table).ordered_values(*((name, bindparam(name)) for name in columns))
+        await self._many(
+            tx, statement.where(*(table.c[name] == bindparam(f"key_{name}") for name in keys)), rows
+        )
+
+    async def _many(self, tx: Transaction, statement: Insert | Update, rows: Sequence[Row]) -> None:
+        if rows:
+            await tx.execute_many(str(statement.compile(dialect=self._positional)), rows)

@@ -1,0 +1,273 @@
+"""The command line: thin commands that read the settings, call what does the work, and say what happened.
+
+Heavy imports stand inside the commands: `farmlokal serve` does not pay for Alembic, nor a migration for
+the web server.
+"""
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from farmlokal.errors import DomainError
+from farmlokal.migrations import newest
+from farmlokal.platform.clock import SystemClock
+from farmlokal.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
+    from farmlokal.catalog.importing.load import Summary
+    from farmlokal.platform.database.sqlite import SqliteDatabase
+
+FIRST_CATALOGUE = 5000
+"""Products that `dev` starts with: enough to page through, generated in about a second."""
+
+app = typer.Typer(
+    help="The backend of a marketplace that joins households with the farmers near them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+EnvFile = Annotated[Path | None, typer.Option(help="Settings as NAME=value lines; the environment wins.")]
+
+
+def main() -> None:
+    """Run the command line; a refusal is one clear message and exit code 1."""
+    with _refusals():
+        app()
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)] = None,
+    workers: Annotated[int, typer.Option(help="Processes.", min=1, max=64)] = 1,
+    env_file: EnvFile = None,
+) -> None:
+    """Serve the API. The database must be migrated."""
+    from farmlokal.server import serve as run
+
+    settings = _settings(env_file, host, port)
+    if faults := settings.check_workers(workers):
+        raise SettingsError(faults)
+    asyncio.run(_check(settings))
+    _announce(settings)
+    run(settings, workers=workers)
+
+
+@app.command()
+def dev(
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)] = None,
+    env_file: EnvFile = None,
+) -> None:
+    """What `make run` runs: migrations, a first catalogue if there is none, and the server."""
+    from farmlokal.server import serve as run
+
+    settings = _settings(env_file, None, port)
+    _migrate(settings)
+    if asyncio.run(_is_empty(settings)):
+        asyncio.run(_seed(settings, FIRST_CATALOGUE, 0))
+    _announce(settings)
+    run(settings, workers=1)
+
+
+@app.command()
+def migrate(env_file: EnvFile = None) -> None:
+    """Bring the database to the newest version of the schema."""
+    settings = _settings(env_file)
+    _migrate(settings)
+    out.print(f"The schema is at version {newest()}.")
+
+
+@app.command()
+def seed(
+    products: Annotated[
+        int, typer.Option(help="How many products.", min=1, max=10_000_000)
+    ] = FIRST_CATALOGUE,
+    random_seed: Annotated[int, typer.Option(help="The same number gives the same catalogue.")] = 0,
+    env_file: EnvFile = None,
+) -> None:
+    """Fill the database with a generated catalogue: repeatable, realistic, labelled as generated."""
+    asyncio.run(_seed(_settings(env_file), products, random_seed))
+
+
+@app.command("import")
+def import_files(
+    files: Annotated[list[Path], typer.Argument(help="Files of any accepted format, plain or gzip.")],
+    env_file: EnvFile = None,
+) -> None:
+    """Import products, prices or postcodes.
+
+    Formats, told apart by content: Agmarknet daily CSV, its clean catalogue CSV, product CSV or NDJSON,
+    data.gov.in JSON, postcode CSV, price history CSV. Every file is read through and checked before the
+    first row of any is written.
+    """
+    settings = _settings(env_file)
+    asyncio.run(_import(settings, files))
+
+
+@app.command()
+def doctor(env_file: EnvFile = None) -> None:
+    """Check the settings and every dependency; say what mends what is wrong."""
+    from farmlokal.app import open_database
+    from farmlokal.ops.preflight import examine
+
+    settings = _settings(env_file)
+    table = Table("setting", "value", box=None, header_style="bold")
+    for name, value in settings.masked().items():
+        table.add_row(name, value)
+    out.print(table)
+    findings = asyncio.run(examine(open_database(settings), newest()))
+    for finding in findings:
+        out.print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}", markup=False)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+def _settings(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
+    environ = dict(os.environ)
+    if host is not None:
+        environ["FARMLOKAL_HOST"] = host
+    if port is not None:
+        environ["FARMLOKAL_PORT"] = str(port)
+    return Settings.load(environ, env_file)
+
+
+@asynccontextmanager
+async def _open(settings: Settings) -> AsyncIterator["SqliteDatabase"]:
+    """The database of the settings, open and of the right schema."""
+    from farmlokal.app import open_database
+    from farmlokal.ops.preflight import require_schema
+
+    database = open_database(settings)
+    try:
+        await database.open()
+        await require_schema(database, newest())
+        yield database
+    finally:
+        await database.close()
+
+
+async def _check(settings: Settings) -> None:
+    async with _open(settings):
+        pass
+
+
+async def _import(settings: Settings, files: list[Path]) -> None:
+    from farmlokal.catalog.importing.load import Importer
+    from farmlokal.catalog.importing.source import open_source
+
+    clock = SystemClock()
+    async with _open(settings) as database:
+        with _progress() as progress:
+            checked = []
+            for file in files:
+                source = open_source(file, clock.today())
+                task = progress.add_task(f"checking {file.name}", total=file.stat().st_size)
+                checked.append((source, source.check(_advance(progress, task))))
+            importer = Importer(database, clock)
+            summaries = []
+            for source, rows in checked:
+                task = progress.add_task(f"importing {source.path.name}", total=source.path.stat().st_size)
+                summaries.append(await importer.run(source, rows, _advance(progress, task)))
+        if any(summary.changed for summary in summaries):
+            await database.optimize()
+    for summary in summaries:
+        _report(summary)
+
+
+def _report(summary: "Summary") -> None:
+    resumed = f", resumed at row {summary.resumed_at + 1}" if summary.resumed_at else ""
+    out.print(f"{summary.file_name} ({summary.format}): {summary.rows} rows read{resumed}", markup=False)
+    for fate, count in summary.fates.items():
+        if count:
+            out.print(f"  {count:>9,} {fate}")
+    imported = summary.rows - summary.fates["quarantined"]
+    out.print(f"  {imported:>9,} imported + {summary.fates['quarantined']:,} quarantined = {summary.rows:,}")
+    if not summary.changed:
+        out.print("  nothing changed: the catalogue said all this already")
+
+
+async def _seed(settings: Settings, products: int, random_seed: int) -> None:
+    from farmlokal.catalog.generator import generate
+    from farmlokal.catalog.importing.load import Importer
+
+    clock = SystemClock()
+    async with _open(settings) as database:
+        importer = Importer(database, clock)
+        await importer.load_reference_postcodes()
+        with _progress() as progress:
+            task = progress.add_task("generating products", total=products)
+            drafts = generate(products, random_seed=random_seed, today=clock.today())
+            fates = await importer.load_drafts(drafts, lambda count: progress.advance(task, count))
+        await database.optimize()
+    counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count)
+    out.print(f"Generated products: {counts}.")
+
+
+async def _is_empty(settings: Settings) -> bool:
+    async with _open(settings) as database:
+        return not await database.fetch_all("SELECT 1 FROM products LIMIT 1")
+
+
+def _migrate(settings: Settings) -> None:
+    from farmlokal.migrations.runner import upgrade
+
+    upgrade(settings.database_url.get_secret_value())
+
+
+def _settings(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
+    environ = dict(os.environ)
+    if host is not None:
+        environ["FARMLOKAL_HOST"] = host
+    if port is not None:
+        environ["FARMLOKAL_PORT"] = str(port)
+    return Settings.load(environ, env_file)
+
+
+def _announce(settings: Settings) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    base = f"http://{host}:{settings.port}"
+    out.print(f"FarmLokal ({settings.profile}) listens on {base}", markup=False)
+    if settings.profile == "development":
+        out.print("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
+        for path, what in (("/api/products", "the catalogue"), ("/docs", "the API"), ("/readyz", "health")):
+            out.print(f"  {base}{path:<14} {what}", markup=False)
+
+
+def _progress() -> "Progress":
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=err, disable=not err.is_terminal)
+
+
+def _advance(progress: "Progress", task: "TaskID") -> Callable[[int], None]:
+    return lambda done: progress.update(task, completed=done)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What was refused, in its own words, without a stack."""
+    try:
+        yield
+    except SettingsError as error:
+        err.print("The settings are refused:", style="bold red")
+        err.print(str(error), markup=False)
+        sys.exit(1)
+    except DomainError as error:
+        err.print(error.detail, markup=False, style="red")
+        for fault in error.faults:
+            err.print(f"  {fault.parameter}: {fault.accepted}", markup=False)
+        sys.exit(1)

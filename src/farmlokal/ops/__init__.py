@@ -1,0 +1,1 @@
+"""How the service is doing: liveness, readiness, metrics, and the pages that describe the API."""

@@ -1,0 +1,35 @@
+"""Whether this process lives and whether it can serve: two questions with two answers.
+
+A process that lives and cannot serve (its database is away) must be left alone, not restarted.
+"""
+
+from msgspec import Struct
+
+from farmlokal.errors import Unavailable
+from farmlokal.platform.database.sqlite import SqliteDatabase
+
+
+class Check(Struct, frozen=True):
+    """One dependency: whether it answers, and if not, why and what mends it."""
+
+    ok: bool
+    reason: str | None = None
+
+
+class Readiness(Struct, frozen=True):
+    """`ready` when every dependency answers."""
+
+    status: str
+    checks: dict[str, Check]
+
+
+async def check_database(database: SqliteDatabase, expected_schema: str) -> Check:
+    """Ask the database for the version of its schema."""
+    try:
+        rows = await database.fetch_all("SELECT version_num FROM alembic_version")
+    except Unavailable as error:
+        return Check(False, error.detail)
+    found = rows[0][0] if rows else "none"
+    if found != expected_schema:
+        return Check(False, f"the schema is at {found}, expected {expected_schema}: run `farmlokal migrate`")
+    return Check(True)

@@ -1,0 +1,171 @@
+"""Operations over HTTP: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from farmlokal.errors import Forbidden, NotFound
+from farmlokal.ops.health import Readiness, check_database
+from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.metrics import Memory, RequestCounts, memory
+from farmlokal.platform.web.openapi import Operation
+
+DOCS_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+"""Swagger UI writes style attributes; it runs no inline script and asks nobody but us."""
+
+DOCS_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+
+_DOCS_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>FarmLokal API</title>
+<link rel="stylesheet" href="/docs/swagger-ui.css">
+<div id="docs"></div>
+<script src="/docs/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
+</html>
+"""
+_DOCS_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null});
+"""
+
+
+class Alive(Struct, frozen=True):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+class Metrics(Struct, frozen=True):
+    """This process: seconds since it started, memory in bytes, answers by class of status."""
+
+    status: str
+    uptime: float
+    memory: Memory
+    requests: Mapping[str, int]
+    in_flight: int = msgspec.field(name="inFlight", default=0)
+
+
+class OpsRoutes:
+    """The endpoints. `private` hides what strangers have no business with (production)."""
+
+    def __init__(
+        self,
+        database: SqliteDatabase,
+        counts: RequestCounts,
+        clock: SystemClock,
+        *,
+        expected_schema: str,
+        private: bool,
+        docs_path: Path,
+    ) -> None:
+        self._database = database
+        self._counts = counts
+        self._clock = clock
+        self._expected_schema = expected_schema
+        self._private = private
+        self._docs_path = docs_path
+        self._started_s = clock.monotonic_s()
+        self._document = b"{}"
+
+    def describe(self, document: Mapping[str, Any]) -> None:
+        """Serve this at `/openapi.json`."""
+        self._document = msgspec.json.encode(document)
+
+    async def healthz(self, _request: Request) -> Response:
+        """GET /healthz."""
+        return _json(Alive())
+
+    async def readyz(self, _request: Request) -> Response:
+        """GET /readyz."""
+        checks = {"database": await check_database(self._database, self._expected_schema)}
+        ready = all(check.ok for check in checks.values())
+        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
+        return _json(Readiness("ready" if ready else "not ready", checks), status)
+
+    async def metrics(self, _request: Request) -> Response:
+        """GET /metrics."""
+        self._only_if_public()
+        uptime = self._clock.monotonic_s() - self._started_s
+        answered = dict(sorted(self._counts.by_status_class.items()))
+        return _json(Metrics("ok", round(uptime, 3), memory(), answered, self._counts.in_flight))
+
+    async def openapi(self, _request: Request) -> Response:
+        """GET /openapi.json."""
+        self._only_if_public()
+        return Response(self._document, media_type="application/json")
+
+    async def docs(self, _request: Request) -> Response:
+        """GET /docs."""
+        self._only_if_public()
+        return HTMLResponse(_DOCS_PAGE, headers={"content-security-policy": DOCS_POLICY})
+
+    async def docs_asset(self, request: Request) -> Response:
+        """GET /docs/{name}: Swagger UI, from the package that carries it."""
+        self._only_if_public()
+        name = request.path_params["name"]
+        if name == "start.js":
+            return Response(_DOCS_START, media_type="text/javascript")
+        if name not in DOCS_ASSETS:
+            raise NotFound("There is no such page.")
+        return FileResponse(self._docs_path / name, media_type=DOCS_ASSETS[name])
+
+    async def home(self, _request: Request) -> Response:
+        """GET /."""
+        return RedirectResponse("/docs")
+
+    @property
+    def operations(self) -> list[Operation]:
+        """What the OpenAPI document lists of these."""
+        unready = {
+            HTTPStatus.SERVICE_UNAVAILABLE: "Some dependency cannot serve; `checks` says which and why."
+        }
+        private = [HTTPStatus.FORBIDDEN] if self._private else []
+        return [
+            Operation("/healthz", self.healthz, "live", "The process answers", Alive, "operations"),
+            Operation(
+                "/readyz",
+                self.readyz,
+                "ready",
+                "Every dependency answers",
+                Readiness,
+                "operations",
+                more_statuses=unready,
+            ),
+            Operation(
+                "/metrics",
+                self.metrics,
+                "metrics",
+                "What this process has done since it started",
+                Metrics,
+                "operations",
+                refusals=private,
+            ),
+        ]
+
+    @property
+    def pages(self) -> list[BaseRoute]:
+        """Routes that are no part of the API."""
+        return [
+            Route("/", self.home),
+            Route("/openapi.json", self.openapi),
+            Route("/docs", self.docs),
+            Route("/docs/{name}", self.docs_asset),
+        ]
+
+    def _only_if_public(self) -> None:
+        if self._private:
+            raise Forbidden("This is not for the public; it needs the scope ops:read.")
+
+
+def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:
+    body = msgspec.json.encode(value)
+    return Response(body, status, {"cache-control": "no-store"}, "application/json")

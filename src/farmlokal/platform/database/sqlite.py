@@ -1,0 +1,200 @@
+"""SQLite, used as a server would be: one writer, several readers, a time limit on every statement.
+
+Why `sqlite3` in threads of our own and not an async wrapper: a reader is one thread with one connection,
+so a statement costs one hop to that thread, and the wrapper would be that hop and no more
+(docs/decisions/0004). Statements are text compiled once by the caller; rows come back as plain tuples.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlalchemy.engine import Dialect
+
+from farmlokal.errors import Unavailable
+
+Row = tuple[Any, ...]
+Parameters = Mapping[str, Any]
+T = TypeVar("T")
+
+BUSY_TIMEOUT_S = 5.0
+"""How long a writer waits for another process's write: the least that survives 300 writers at once."""
+
+STATEMENT_LIMIT_S = 0.9
+"""Longest a read may run (contract: no answer takes over a second, whatever the query)."""
+
+READ_QUEUE_LIMIT = 200
+"""Reads waiting or running at once; past it the answer is 503, since a longer queue only answers later."""
+
+_PROGRESS_OPCODES = 20_000
+"""Virtual machine steps between two looks at the clock: about a millisecond, so the look costs nothing."""
+
+_SETTINGS = (
+    "PRAGMA foreign_keys = ON",
+    "PRAGMA synchronous = FULL",  # a commit that was answered survives a power cut
+    "PRAGMA temp_store = MEMORY",
+    "PRAGMA cache_size = -16384",  # 16 MiB a connection; the file is read through the kernel's cache
+)
+
+
+class SqliteDatabase:
+    """A database file and its connections. Nothing is opened before `open()`."""
+
+    def __init__(self, path: Path, *, readers: int = 2) -> None:
+        self.path = path
+        self.readers = readers
+        self.dialect: Dialect = sqlite_dialect(paramstyle="named")
+        self.positional_dialect: Dialect = sqlite_dialect(paramstyle="qmark")  # for rows given as tuples
+        self._local = threading.local()
+        self._connections: list[sqlite3.Connection] = []
+        self._read_threads: ThreadPoolExecutor | None = None
+        self._write_thread: ThreadPoolExecutor | None = None
+        self._write_lock = asyncio.Lock()
+        self._reads = 0
+
+    async def open(self) -> None:
+        """Start the threads and open the writer's connection. Raises `Unavailable` when there is no file."""
+        if not self.path.is_file():
+            raise Unavailable(f"no database at {self.path.name}: run `farmlokal migrate`")
+        self._read_threads = ThreadPoolExecutor(self.readers, "sqlite-read", self._connect_reader)
+        self._write_thread = ThreadPoolExecutor(1, "sqlite-write", self._connect_writer)
+        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._connection)
+
+    async def close(self) -> None:
+        """Wait for what runs, then close every connection."""
+        for threads in (self._read_threads, self._write_thread):
+            if threads is not None:
+                await asyncio.to_thread(threads.shutdown)
+        while self._connections:
+            self._connections.pop().close()
+
+    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+        """Run one read on a reader and return its rows. Raises `Unavailable` past the time or queue limit."""
+        if self._reads >= READ_QUEUE_LIMIT:
+            raise Unavailable("the database has more work than it can do")
+        assert self._read_threads is not None, "open() first"
+        self._reads += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(
+                self._read_threads, self._read, sql, parameters or {}
+            )
+        finally:
+            self._reads -= 1
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator["Transaction"]:
+        """One write transaction: committed at the end of the block, rolled back when it raises.
+
+        BEGIN IMMEDIATE takes the write lock at the start: a deferred transaction that turns into a write
+        fails at once, whatever the busy timeout says.
+        """
+        async with self._write_lock:
+            await self._write(lambda connection: connection.execute("BEGIN IMMEDIATE"))
+            try:
+                yield Transaction(self._write)
+            except BaseException:
+                await asyncio.shield(self._write(lambda connection: connection.rollback()))
+                raise
+            await self._write(lambda connection: connection.commit())
+
+    @asynccontextmanager
+    async def bulk_load(self, table: str) -> AsyncIterator["Transaction"]:
+        """One write transaction that fills an empty table: its plain indexes are built once, at the end.
+
+        A row costs a third that way, and the table appears whole or not at all. Whoever reads meanwhile sees
+        what was there before; whoever writes waits.
+        """
+        plain = (
+            "SELECT name, sql FROM sqlite_master"
+            " WHERE type = 'index' AND tbl_name = ? AND sql NOT LIKE 'CREATE UNIQUE%'"
+        )
+        async with self.transaction() as tx:
+            indexes = await tx.fetch_all(plain, (table,))
+            for name, _ in indexes:
+                await tx.execute(f"DROP INDEX {name}")
+            yield tx
+            for _, sql in indexes:
+                await tx.execute(sql)
+
+    async def optimize(self) -> None:
+        """Refresh the planner's statistics after a bulk load."""
+        await self._write(lambda connection: connection.execute("ANALYZE"))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        assert self._write_thread is not None, "open() first"
+
+        def run() -> T:
+            with _refusals():
+                return work(self._connection())
+
+        return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
+
+    def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+        connection = self._connection()
+        until = time.monotonic() + STATEMENT_LIMIT_S
+        connection.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_OPCODES)
+        with _refusals():
+            return connection.execute(sql, parameters).fetchall()
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._local.connection  # type: ignore[no-any-return]  # set by the thread's initializer
+
+    def _connect_reader(self) -> None:
+        self._connect("PRAGMA query_only = ON")
+
+    def _connect_writer(self) -> None:
+        # A batch of an import touches pages of every index: with 64 MiB they are written once a commit.
+        self._connect("PRAGMA journal_mode = WAL", "PRAGMA cache_size = -65536")
+
+    def _connect(self, *more: str) -> None:
+        connection = sqlite3.connect(
+            self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+        )
+        for statement in (*_SETTINGS, *more):
+            connection.execute(statement)
+        self._local.connection = connection
+        self._connections.append(connection)
+
+
+class Transaction:
+    """The statements of one write transaction."""
+
+    def __init__(self, write: Callable[[Callable[[sqlite3.Connection], Any]], Any]) -> None:
+        self._write = write
+
+    async def fetch_all(self, sql: str, parameters: Parameters | Sequence[Any] = ()) -> list[Row]:
+        """Read inside the transaction: what it wrote itself is visible."""
+        rows: list[Row] = await self._write(lambda connection: connection.execute(sql, parameters).fetchall())
+        return rows
+
+    async def execute(self, sql: str, parameters: Parameters | Sequence[Any] = ()) -> int:
+        """Write; returns the number of rows touched."""
+        touched: int = await self._write(lambda connection: connection.execute(sql, parameters).rowcount)
+        return touched
+
+    async def execute_many(self, sql: str, rows: Iterable[Parameters | Sequence[Any]]) -> None:
+        """Write many rows with one statement."""
+        await self._write(lambda connection: connection.executemany(sql, rows))
+
+
+class _refusals:  # noqa: N801  reads as a clause: `with _refusals():`
+    """Turn what SQLite says when it cannot work now into `Unavailable`; a bug in SQL stays a bug."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, sqlite3.OperationalError):
+            return
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_INTERRUPT:
+            raise Unavailable("the query took longer than the database may spend on one") from None
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
+            raise Unavailable("the database cannot answer now") from None

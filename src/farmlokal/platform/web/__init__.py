@@ -1,0 +1,1 @@
+"""HTTP, for any feature: parameters in, bytes out, and every refusal as one problem document."""

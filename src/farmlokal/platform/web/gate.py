@@ -1,0 +1,133 @@
+"""The layer every request passes once: request id, size of headers, security headers, errors, counting.
+
+Pure ASGI and one layer, not a stack of middlewares: each layer would wrap `send` again, and their order
+would be one more thing to know.
+"""
+
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+import structlog
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from farmlokal.errors import DomainError, Fault
+from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.web import problem
+
+HEADER_BYTES = 16_384
+"""Most bytes of all request headers together; past it the answer is 431."""
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_ALWAYS = [
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+]
+
+
+class Gate:
+    """Wraps the routes. `log_requests` writes one line a request."""
+
+    def __init__(self, app: ASGIApp, counts: RequestCounts, *, log_requests: bool = False) -> None:
+        self._app = app
+        self._counts = counts
+        self._log_requests = log_requests
+        self._log = structlog.get_logger("farmlokal.web")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        scope["app"] = self._app  # tells the router to raise what it would answer itself
+        answer = _Answer(send, request_id)
+        self._counts.in_flight += 1
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._answer(scope, receive, answer)
+            finally:
+                self._counts.in_flight -= 1
+                self._counts.count(answer.status)
+                if self._log_requests:
+                    self._log.info(
+                        "request", method=scope["method"], path=scope["path"], status=answer.status
+                    )
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+        try:
+            if sum(len(name) + len(value) for name, value in scope["headers"]) > HEADER_BYTES:
+                raise HTTPException(
+                    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES} bytes"
+                )
+            await self._app(scope, receive, answer.send)
+        except DomainError as error:
+            status, headers = problem.of_error(error)
+            await answer.refuse(scope, status, error.detail, headers, error.faults)
+        except HTTPException as error:
+            status = HTTPStatus(error.status_code)
+            headers = dict(error.headers or {})
+            if status == HTTPStatus.METHOD_NOT_ALLOWED and scope["method"] == "OPTIONS":
+                await answer.whole(HTTPStatus.NO_CONTENT, headers)
+            else:
+                await answer.refuse(scope, status, _DETAILS.get(status, error.detail), headers)
+        except Exception:  # noqa: BLE001  the last resort: logged whole, answered with an id
+            self._log.exception("bug", path=scope["path"])
+            detail = "Something went wrong on our side; the request id finds it in our log."
+            await answer.refuse(scope, HTTPStatus.INTERNAL_SERVER_ERROR, detail)
+
+
+_DETAILS = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this path.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This path does not take this method; Allow lists those it takes.",
+}
+
+
+class _Answer:
+    """The sending side of one request."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on; the first one gets the headers that every answer has."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            present = {name for name, _ in message["headers"]}
+            extra = [(name, value) for name, value in _ALWAYS if name not in present]
+            message["headers"] = [*message["headers"], *extra, (b"x-request-id", self._request_id.encode())]
+        await self._send(message)
+
+    async def refuse(
+        self,
+        scope: Scope,
+        status: HTTPStatus,
+        detail: str,
+        headers: Mapping[str, str] | None = None,
+        faults: Sequence[Fault] = (),
+    ) -> None:
+        """Answer with a problem document, unless an answer is under way already."""
+        if not self.status:
+            body = problem.body(status, detail, scope["path"], self._request_id, faults)
+            named = {"cache-control": "no-store", **(headers or {}), "content-type": problem.MEDIA_TYPE}
+            await self.whole(status, named, b"" if scope["method"] == "HEAD" else body)
+
+    async def whole(self, status: HTTPStatus, headers: Mapping[str, str], body: bytes = b"") -> None:
+        """Answer with a status, headers and a body that is all there."""
+        encoded = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
+        if body:
+            encoded.append((b"content-length", str(len(body)).encode()))
+        await self.send({"type": "http.response.start", "status": status.value, "headers": encoded})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's X-Request-ID where it is one plain word, else one of ours."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return secrets.token_hex(12)

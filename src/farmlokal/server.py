@@ -1,0 +1,43 @@
+"""Runs the application under Granian: one process a worker, all settings read once by the parent."""
+
+import sys
+from functools import partial
+
+from granian import Granian
+from granian.constants import Interfaces, Loops
+from granian.http import HTTP1Settings
+from starlette.types import ASGIApp
+
+from farmlokal.platform.logs import configure_logs, granian_logging
+from farmlokal.settings import Settings
+
+DRAIN_S = 20
+"""How long a worker may finish what is in flight after SIGTERM (contract)."""
+
+HEADER_BYTES = 65_536
+"""What the server itself reads before it gives up; from 16 kB on the application answers 431."""
+
+
+def serve(settings: Settings, *, workers: int) -> None:
+    """Serve until SIGTERM or SIGINT; returns when all workers have drained."""
+    server = Granian(
+        "farmlokal.app",
+        address=settings.host,
+        port=settings.port,
+        interface=Interfaces.ASGI,
+        workers=workers,
+        loop=Loops.uvloop,
+        websockets=False,
+        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=HEADER_BYTES),
+        log_dictconfig=granian_logging(),
+        workers_kill_timeout=DRAIN_S,
+    )
+    server.serve(target_loader=partial(_load, settings), wrap_loader=False)
+
+
+def _load(settings: Settings) -> ASGIApp:
+    """In the worker: a process of its own, with nothing configured yet."""
+    from farmlokal.app import create_app
+
+    configure_logs(settings.log_level, settings.log_format, sys.stderr)
+    return create_app(settings)
