@@ -6,7 +6,6 @@ from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from sqlalchemy import make_url
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router
 from starlette.types import ASGIApp
@@ -17,9 +16,10 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
+from farmlokal.ops.preflight import require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.database import database_at
 from farmlokal.platform.metrics import RequestCounts
 from farmlokal.platform.web import openapi
 from farmlokal.platform.web.gate import Gate
@@ -34,15 +34,16 @@ TAGS = {
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock = clock or SystemClock()
-    database = open_database(settings)
+    database = database_at(settings.database_url.get_secret_value(), settings.database_pool)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts = RequestCounts()
+    schema = migrations.newest()
     catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database), CursorCodec(keys)))
     ops = OpsRoutes(
         database,
         counts,
         clock,
-        expected_schema=migrations.newest(),
+        expected_schema=schema,
         private=settings.profile == "production",
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
@@ -52,8 +53,9 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            await database.open()
             stack.push_async_callback(database.close)
+            await database.open()
+            await require_schema(database, schema)
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -67,12 +69,3 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             expose_headers=["ETag", "Link", "X-Request-ID", "Retry-After"],
         )
     return app
-
-
-def open_database(settings: Settings) -> SqliteDatabase:
-    """The database that the settings name, not yet opened."""
-    url = make_url(settings.database_url.get_secret_value())
-    if url.get_backend_name() != "sqlite":
-        raise NotImplementedError("this release runs on SQLite; MySQL and MariaDB can be migrated only")
-    assert url.database is not None
-    return SqliteDatabase(Path(url.database), readers=min(settings.database_pool, 4))

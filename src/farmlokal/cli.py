@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
+from farmlokal.ops.preflight import examine, require_schema
 from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database import database_at
+from farmlokal.platform.database.sqlite import SqliteDatabase
 from farmlokal.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
     from farmlokal.catalog.importing.load import Summary
-    from farmlokal.platform.database.sqlite import SqliteDatabase
 
 FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
@@ -36,8 +36,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
 
 EnvFile = Annotated[Path | None, typer.Option(help="Settings as NAME=value lines; the environment wins.")]
 
@@ -87,7 +85,7 @@ def migrate(env_file: EnvFile = None) -> None:
     """Bring the database to the newest version of the schema."""
     settings = _settings(env_file)
     _migrate(settings)
-    out.print(f"The schema is at version {newest()}.")
+    typer.echo(f"The schema is at version {newest()}.")
 
 
 @app.command()
@@ -120,17 +118,12 @@ def import_files(
 @app.command()
 def doctor(env_file: EnvFile = None) -> None:
     """Check the settings and every dependency; say what mends what is wrong."""
-    from farmlokal.app import open_database
-    from farmlokal.ops.preflight import examine
-
     settings = _settings(env_file)
-    table = Table("setting", "value", box=None, header_style="bold")
     for name, value in settings.masked().items():
-        table.add_row(name, value)
-    out.print(table)
-    findings = asyncio.run(examine(open_database(settings), newest()))
+        typer.echo(f"     {name} = {value}")
+    findings = asyncio.run(examine(_database(settings), newest()))
     for finding in findings:
-        out.print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}", markup=False)
+        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(1)
 
@@ -145,18 +138,19 @@ def _settings(env_file: Path | None, host: str | None = None, port: int | None =
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator["SqliteDatabase"]:
+async def _open(settings: Settings) -> AsyncIterator[SqliteDatabase]:
     """The database of the settings, open and of the right schema."""
-    from farmlokal.app import open_database
-    from farmlokal.ops.preflight import require_schema
-
-    database = open_database(settings)
+    database = _database(settings)
     try:
         await database.open()
         await require_schema(database, newest())
         yield database
     finally:
         await database.close()
+
+
+def _database(settings: Settings) -> SqliteDatabase:
+    return database_at(settings.database_url.get_secret_value(), settings.database_pool)
 
 
 async def _check(settings: Settings) -> None:
@@ -189,14 +183,14 @@ async def _import(settings: Settings, files: list[Path]) -> None:
 
 def _report(summary: "Summary") -> None:
     resumed = f", resumed at row {summary.resumed_at + 1}" if summary.resumed_at else ""
-    out.print(f"{summary.file_name} ({summary.format}): {summary.rows} rows read{resumed}", markup=False)
+    typer.echo(f"{summary.file_name} ({summary.format}): {summary.rows} rows read{resumed}")
     for fate, count in summary.fates.items():
         if count:
-            out.print(f"  {count:>9,} {fate}")
+            typer.echo(f"  {count:>9,} {fate}")
     imported = summary.rows - summary.fates["quarantined"]
-    out.print(f"  {imported:>9,} imported + {summary.fates['quarantined']:,} quarantined = {summary.rows:,}")
+    typer.echo(f"  {imported:>9,} imported + {summary.fates['quarantined']:,} quarantined = {summary.rows:,}")
     if not summary.changed:
-        out.print("  nothing changed: the catalogue said all this already")
+        typer.echo("  nothing changed: the catalogue said all this already")
 
 
 async def _seed(settings: Settings, products: int, random_seed: int) -> None:
@@ -213,7 +207,7 @@ async def _seed(settings: Settings, products: int, random_seed: int) -> None:
             fates = await importer.load_drafts(drafts, lambda count: progress.advance(task, count))
         await database.optimize()
     counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count)
-    out.print(f"Generated products: {counts}.")
+    typer.echo(f"Generated products: {counts}.")
 
 
 async def _is_empty(settings: Settings) -> bool:
@@ -239,18 +233,20 @@ def _settings(env_file: Path | None, host: str | None = None, port: int | None =
 def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{settings.port}"
-    out.print(f"FarmLokal ({settings.profile}) listens on {base}", markup=False)
+    typer.echo(f"FarmLokal ({settings.profile}) listens on {base}")
     if settings.profile == "development":
-        out.print("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
+        typer.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
         for path, what in (("/api/products", "the catalogue"), ("/docs", "the API"), ("/readyz", "health")):
-            out.print(f"  {base}{path:<14} {what}", markup=False)
+            typer.echo(f"  {base}{path:<14} {what}")
 
 
 def _progress() -> "Progress":
+    from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=err, disable=not err.is_terminal)
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not console.is_terminal)
 
 
 def _advance(progress: "Progress", task: "TaskID") -> Callable[[int], None]:
@@ -263,11 +259,11 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        err.print("The settings are refused:", style="bold red")
-        err.print(str(error), markup=False)
+        typer.echo("The settings are refused:", err=True)
+        typer.echo(str(error), err=True)
         sys.exit(1)
     except DomainError as error:
-        err.print(error.detail, markup=False, style="red")
+        typer.echo(error.detail, err=True)
         for fault in error.faults:
-            err.print(f"  {fault.parameter}: {fault.accepted}", markup=False)
+            typer.echo(f"  {fault.parameter}: {fault.accepted}", err=True)
         sys.exit(1)

@@ -18,7 +18,10 @@ from farmlokal.platform.database.sqlite import SqliteDatabase
 from farmlokal.platform.metrics import Memory, RequestCounts, memory
 from farmlokal.platform.web.openapi import Operation
 
-DOCS_POLICY = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+DOCS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
+    " img-src 'self' data:; connect-src 'self'; frame-ancestors 'none'"
+)
 """Swagger UI writes style attributes; it runs no inline script and asks nobody but us."""
 
 DOCS_ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
@@ -34,8 +37,9 @@ _DOCS_PAGE = """<!doctype html>
 <script src="/docs/start.js"></script>
 </html>
 """
-_DOCS_START = """SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null});
-"""
+_DOCS_START = (
+    'SwaggerUIBundle({url: "/openapi.json", dom_id: "#docs", deepLinking: true, validatorUrl: null});\n'
+)
 
 
 class Alive(Struct, frozen=True):

@@ -63,12 +63,17 @@ class BatchLoader:
         """Drop what is remembered between batches: before another file, or after a rollback."""
         self._ids.forget()
 
-    async def load(self, tx: Transaction, import_id: int | None, rows: Sequence[SourceRow]) -> Counter[Fate]:
-        """Merge the rows, in their order; returns how many met which fate."""
+    async def load(
+        self, tx: Transaction, import_id: int | None, rows: Sequence[SourceRow], *, all_new: bool = False
+    ) -> Counter[Fate]:
+        """Merge the rows, in their order; returns how many met which fate.
+
+        `all_new` says that no product of the rows is stored yet, so that none is looked for.
+        """
         refused = [(row, row.value) for row in rows if isinstance(row.value, Rejected)]
         batch = _Batch(import_id, {}, History({}), refused, Counter())
         if drafts := _of(rows, ProductDraft):
-            await self._load_products(tx, batch, drafts)
+            await self._load_products(tx, batch, drafts, all_new)
         if observations := _of(rows, PriceObservation):
             await self._load_observations(tx, batch, observations)
         if places := _of(rows, PostcodePlace):
@@ -78,13 +83,18 @@ class BatchLoader:
         return batch.fates
 
     async def _load_products(
-        self, tx: Transaction, batch: _Batch, drafts: Sequence[tuple[SourceRow, ProductDraft]]
+        self,
+        tx: Transaction,
+        batch: _Batch,
+        drafts: Sequence[tuple[SourceRow, ProductDraft]],
+        all_new: bool,
     ) -> None:
         now_us, today = self._clock.now_us(), self._clock.today().isoformat()
         await self._ids.learn(tx, [draft for _, draft in drafts], now_us)
-        keys = [draft.external_key for _, draft in drafts]
-        _know(batch, await self._writer.products_by(tx, "external_key", keys))
-        await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
+        if not all_new:
+            keys = [draft.external_key for _, draft in drafts]
+            _know(batch, await self._writer.products_by(tx, "external_key", keys))
+            await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
         for row, draft in drafts:
             self._count(batch, row, draft.price_on, _merge_draft(batch, draft, self._ids.of(draft), today))
         born = {draft.external_key: draft.created_at_us or now_us for _, draft in reversed(drafts)}

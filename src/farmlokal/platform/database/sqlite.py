@@ -12,13 +12,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
-
-from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlalchemy.engine import Dialect
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from farmlokal.errors import Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
 
 Row = tuple[Any, ...]
 Parameters = Mapping[str, Any]
@@ -28,7 +29,7 @@ BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process's write: the least that survives 300 writers at once."""
 
 STATEMENT_LIMIT_S = 0.9
-"""Longest a read may run (contract: no answer takes over a second, whatever the query)."""
+"""Longest a read may wait and run together: no answer takes over a second, whatever was asked."""
 
 READ_QUEUE_LIMIT = 200
 """Reads waiting or running at once; past it the answer is 503, since a longer queue only answers later."""
@@ -50,14 +51,26 @@ class SqliteDatabase:
     def __init__(self, path: Path, *, readers: int = 2) -> None:
         self.path = path
         self.readers = readers
-        self.dialect: Dialect = sqlite_dialect(paramstyle="named")
-        self.positional_dialect: Dialect = sqlite_dialect(paramstyle="qmark")  # for rows given as tuples
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._read_threads: ThreadPoolExecutor | None = None
         self._write_thread: ThreadPoolExecutor | None = None
         self._write_lock = asyncio.Lock()
         self._reads = 0
+
+    @cached_property
+    def dialect(self) -> "Dialect":
+        """How statements are compiled: parameters by name. Imported when asked for; a check needs none."""
+        from sqlalchemy.dialects.sqlite import dialect
+
+        return dialect(paramstyle="named")
+
+    @cached_property
+    def positional_dialect(self) -> "Dialect":
+        """How bulk statements are compiled, whose rows are tuples."""
+        from sqlalchemy.dialects.sqlite import dialect
+
+        return dialect(paramstyle="qmark")
 
     async def open(self) -> None:
         """Start the threads and open the writer's connection. Raises `Unavailable` when there is no file."""
@@ -83,7 +96,7 @@ class SqliteDatabase:
         self._reads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._read_threads, self._read, sql, parameters or {}
+                self._read_threads, self._read, sql, parameters or {}, time.monotonic() + STATEMENT_LIMIT_S
             )
         finally:
             self._reads -= 1
@@ -136,9 +149,10 @@ class SqliteDatabase:
 
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
 
-    def _read(self, sql: str, parameters: Parameters) -> list[Row]:
+    def _read(self, sql: str, parameters: Parameters, until: float) -> list[Row]:
+        if time.monotonic() > until:  # it waited for a thread all that time
+            raise Unavailable("the database has more work than it can do")
         connection = self._connection()
-        until = time.monotonic() + STATEMENT_LIMIT_S
         connection.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_OPCODES)
         with _refusals():
             return connection.execute(sql, parameters).fetchall()
