@@ -8,8 +8,8 @@ than the page holds:
 3. the rows without a key: ``key IS NULL``, which come last in both directions
 
 Each is a branch of a UNION ALL. The usual ``key > ? OR (key = ? AND id > ?)`` says the first two at once,
-and then an optimizer chooses a plan for both; MariaDB chooses a wrong one for a third of the cursors. A row
-value ``(key, id) > (?, ?)`` makes it walk the whole index. A branch has one sensible plan.
+and an optimizer then has one plan for both. A row value ``(key, id) > (?, ?)`` makes MariaDB walk the index
+from its end. A branch has one sensible plan (docs/decisions/0005).
 
 Walking back reads the same ranges in reverse order, each reversed; the caller turns the page round.
 """

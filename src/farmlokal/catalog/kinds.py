@@ -1,5 +1,8 @@
 """The kinds of value that the catalogue's parameters take, and the parameters that several lists share."""
 
+import re
+from decimal import Decimal
+
 from farmlokal.catalog.cursor import CURSOR_LENGTH
 from farmlokal.catalog.models import PRICE_CEILING_MINOR
 from farmlokal.catalog.reference import canonical_state
@@ -56,7 +59,17 @@ def _place(text: str) -> tuple[int, int]:
     latitude, comma, longitude = text.partition(",")
     if not comma:
         raise NotAccepted("not lat,lng")
-    return _LATITUDE.parse(latitude.strip()), _LONGITUDE.parse(longitude.strip())
+    return _degrees_e6(latitude, 90), _degrees_e6(longitude, 180)
+
+
+def _degrees_e6(text: str, limit: int) -> int:
+    """Phones give up to 15 places; the sixth is a hand's breadth, the rest is rounded away."""
+    if not re.fullmatch(r" ?-?[0-9]{1,3}(\.[0-9]{1,15})?", text):
+        raise NotAccepted("not a decimal")
+    value = Decimal(text.strip())
+    if abs(value) > limit:
+        raise NotAccepted("out of range")
+    return round(value.scaleb(6))
 
 
 def _postcode(text: str) -> str:
@@ -71,8 +84,6 @@ def _cursor(text: str) -> str:
     return text
 
 
-_LATITUDE = scaled(6, -90, 90, signed=True)
-_LONGITUDE = scaled(6, -180, 180, signed=True)
 _NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LETTERS}
 _SEARCH_ACCEPTED = (
     f"1 to {SEARCH_WORDS} words of letters or digits, at most {SEARCH_LETTERS} characters together"
@@ -86,8 +97,8 @@ NAME = Kind(_name, f"a name of 1 to {NAME_LETTERS} characters", _NAME_SCHEMA)
 POSTCODE = Kind(_postcode, "a known postcode of six digits", {"type": "string", "pattern": "^[1-9][0-9]{5}$"})
 PLACE = Kind(
     _place,
-    "latitude,longitude in decimal degrees with at most 6 places",
-    {"type": "string", "pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,6})?,-?[0-9]{1,3}(\.[0-9]{1,6})?$"},
+    "latitude,longitude in decimal degrees",
+    {"type": "string", "pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,15})?,-?[0-9]{1,3}(\.[0-9]{1,15})?$"},
 )
 
 LIMIT = Parameter("limit", integer(1, LIMIT_CEILING), "Rows on a page.", 20, default=LIMIT_DEFAULT)

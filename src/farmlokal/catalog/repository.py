@@ -13,7 +13,7 @@ from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
 from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
 
-STATEMENTS = 512
+STATEMENTS = 256
 """Compiled statements kept, about 4 kB each: more shapes than shop pages use. When full, all are dropped."""
 
 Place = tuple[int, int]

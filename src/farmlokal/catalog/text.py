@@ -35,7 +35,7 @@ _SPACES = re.compile(r"\s+")
 _ASCII_WORD = re.compile("[a-z0-9]+")
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=4096)
 def fold(text: str) -> str:
     """The form under which two spellings of one name are equal.
 

@@ -156,9 +156,9 @@ def list_of(kind: Kind, most: int, pattern: str) -> Kind:
     return Kind(parse, f"1 to {most} values with commas between them, each {kind.accepted}", schema)
 
 
-def scaled(places: int, low: int, high: int, *, signed: bool = False) -> Kind:
+def scaled(places: int, low: int, high: int) -> Kind:
     """A plain decimal of at most `places` places, as an integer in units of 10^-places."""
-    plain = rf"{'-?' if signed else ''}[0-9]{{1,12}}(\.[0-9]{{1,{places}}})?"
+    plain = rf"[0-9]{{1,12}}(\.[0-9]{{1,{places}}})?"
 
     def parse(text: str) -> int:
         if not re.fullmatch(plain, text):

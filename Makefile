@@ -1,0 +1,117 @@
+# The developer interface. It needs make and Python 3.11 or later: everything else goes into .venv, as locked in
+# requirements/. `make help` lists the targets.
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+# Tried in this order. A command of that name may be a shim for a Python that is not there, so each is run.
+PYTHON ?= python3.13 python3.12 python3.11 python3 python
+# From this release on uv reads UV_SYSTEM_CERTS; before 1.0 a minor release may break.
+UV_RANGE := uv>=0.11,<1
+# Test processes. Fixed, not "auto": a laptop's sixteen would each migrate databases of their own.
+WORKERS ?= 2
+# More for the command behind test, bench or lock: make test ARGS="-k cursor", make lock ARGS=--upgrade
+ARGS ?=
+
+# Trust what the machine trusts, as pip does. By default uv trusts only the roots that it carries, and fails
+# behind a proxy with a certificate of its own.
+export UV_SYSTEM_CERTS := 1
+# A cache on another file system cannot be linked from; copying says nothing about it and works everywhere.
+export UV_LINK_MODE := copy
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+FORMAT_CHECK = $(BIN)/ruff format --check --quiet .
+LINT = $(BIN)/ruff check --quiet .
+TYPES = $(BIN)/mypy --no-error-summary
+IMPORTS = $(BIN)/lint-imports --no-logo
+TEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: setup run test check fmt lint types imports lock bench clean help
+.PHONY: loadtest e2e chaos cluster test-cluster
+
+setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
+
+run: $(VENV)/run.stamp  ## the server on http://127.0.0.1:3000 with a first catalogue; Ctrl-C stops it
+	@exec $(BIN)/farmlokal dev
+
+test: $(VENV)/dev.stamp  ## all tests
+	@$(TEST) $(ARGS)
+
+check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts, tests
+	$(FORMAT_CHECK)
+	$(LINT)
+	$(TYPES)
+	$(IMPORTS)
+	$(TEST)
+
+fmt: $(VENV)/dev.stamp  ## write the house format into every file
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+lint: $(VENV)/dev.stamp  ## lint
+	@$(LINT)
+
+types: $(VENV)/dev.stamp  ## type check
+	@$(TYPES)
+
+imports: $(VENV)/dev.stamp  ## who may import whom
+	@$(IMPORTS)
+
+bench: $(VENV)/run.stamp  ## the benchmarks, some minutes; results in bench/results
+	@$(BIN)/python -m bench.import_speed $(ARGS)
+	@$(BIN)/python -m bench.listing_speed $(ARGS)
+
+lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin
+	@$(COMPILE) $(ARGS) -o requirements/run.lock
+	@$(COMPILE) $(ARGS) --all-extras --group dev -o requirements/dev.lock
+
+clean:  ## remove .venv, caches and compiled files; var/, where the data is, stays
+	@rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@rm -f bench/results/*.tmp
+	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
+	  printf '  make %-9s %s\n' "$$target" "$$does"; \
+	done
+
+loadtest e2e chaos cluster test-cluster:
+	@echo "make $@: not built yet" >&2; exit 2
+
+# An environment that is there and works is kept, whichever Python it has. It goes again when it could not be made
+# whole, so that the next try starts anew.
+$(VENV)/uv.stamp: Makefile
+	@if ! $(BIN)/python -m pip --version >/dev/null 2>&1; then \
+	  old="no Python of version 3.11 or later found (tried: $(PYTHON)); name one with PYTHON=..."; \
+	  python=; why="$$old"; \
+	  for candidate in $(PYTHON); do \
+	    "$$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 || continue; \
+	    if "$$candidate" -c 'import ensurepip, venv' >/dev/null 2>&1; then python="$$candidate"; break; fi; \
+	    why="$$candidate cannot make environments: it lacks ensurepip (Debian, Ubuntu: install python3-venv)"; \
+	  done; \
+	  if [ -z "$$python" ]; then echo "make: $$why" >&2; exit 1; fi; \
+	  echo "Making $(VENV) with $$("$$python" --version 2>&1)"; \
+	  "$$python" -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }; \
+	fi
+	@$(BIN)/python -m pip install --quiet '$(UV_RANGE)'
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/uv.stamp requirements/run.lock pyproject.toml
+	@echo "Installing requirements/run.lock"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements/run.lock
+	@$(INSTALL_PROJECT)
+	@touch $@
+
+# `sync` also removes what is no longer locked, the project with it: so that is installed after. What serves
+# needs is among what tests need, at the same versions (a test compares the locks).
+$(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.lock requirements/run.lock pyproject.toml
+	@echo "Installing requirements/dev.lock"
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
+	@$(INSTALL_PROJECT)
+	@touch $(VENV)/run.stamp $@
+
+# The build backend is inside uv, so this asks no registry.
+INSTALL_PROJECT = $(UV) pip install --quiet --python $(BIN)/python --offline --no-deps -e .

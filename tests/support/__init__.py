@@ -1,0 +1,1 @@
+"""What several tests share: plain values and small pieces, no test logic."""
