@@ -187,8 +187,7 @@ def _report(summary: "Summary") -> None:
     for fate, count in summary.fates.items():
         if count:
             typer.echo(f"  {count:>9,} {fate}")
-    imported = summary.rows - summary.fates["quarantined"]
-    typer.echo(f"  {imported:>9,} imported + {summary.fates['quarantined']:,} quarantined = {summary.rows:,}")
+    typer.echo(f"  {summary.imported:>9,} imported + {summary.quarantined:,} quarantined = {summary.rows:,}")
     if not summary.changed:
         typer.echo("  nothing changed: the catalogue said all this already")
 
@@ -219,15 +218,6 @@ def _migrate(settings: Settings) -> None:
     from farmlokal.migrations.runner import upgrade
 
     upgrade(settings.database_url.get_secret_value())
-
-
-def _settings(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
-    environ = dict(os.environ)
-    if host is not None:
-        environ["FARMLOKAL_HOST"] = host
-    if port is not None:
-        environ["FARMLOKAL_PORT"] = str(port)
-    return Settings.load(environ, env_file)
 
 
 def _announce(settings: Settings) -> None:

@@ -7,8 +7,9 @@ import time
 from collections import Counter
 from typing import NamedTuple
 
-from tests.faults import hostile
 from tests.support.servers import Server
+
+from tests.faults import hostile
 
 REQUESTS = int(os.environ.get("FARMLOKAL_TEST_HOSTILE_REQUESTS", "2000"))
 """`make hostile` sends 50,000."""
@@ -16,7 +17,7 @@ REQUESTS = int(os.environ.get("FARMLOKAL_TEST_HOSTILE_REQUESTS", "2000"))
 SEED = 20261122
 LIMIT_S = 1.0
 LEAKS = re.compile(
-    rb"Traceback|sqlite|SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/", re.I
+    rb"Traceback|sqlite|SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/", re.IGNORECASE
 )
 ECHO = re.compile(rb'"instance":"[^"]*"')
 """The caller's own path, which a problem document repeats."""
@@ -84,7 +85,7 @@ class Connection:
         self._socket.sendall(request)
         head = self._until(b"\r\n\r\n")
         status = int(head.split(b" ", 2)[1])
-        length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.I)
+        length = re.search(rb"\r\ncontent-length: *([0-9]+)", head, re.IGNORECASE)
         bodiless = request.startswith(b"HEAD ") or status in (204, 304)
         body = self._exactly(int(length.group(1))) if length and not bodiless else b""
         closed = b"\r\nconnection: close" in head.lower()

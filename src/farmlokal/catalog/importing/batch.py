@@ -63,17 +63,31 @@ class BatchLoader:
         """Drop what is remembered between batches: before another file, or after a rollback."""
         self._ids.forget()
 
-    async def load(
-        self, tx: Transaction, import_id: int | None, rows: Sequence[SourceRow], *, all_new: bool = False
-    ) -> Counter[Fate]:
-        """Merge the rows, in their order; returns how many met which fate.
+    async def insert(self, tx: Transaction, drafts: Sequence[ProductDraft]) -> None:
+        """Insert products that are all new, with their first prices: a merge without anything to merge."""
+        now_us, today = self._clock.now_us(), self._clock.today().isoformat()
+        await self._ids.learn(tx, drafts, now_us)
+        of = self._ids.of
+        rows = [
+            (*product_row(draft, *of(draft)), draft.created_at_us or now_us, now_us, 1) for draft in drafts
+        ]
+        await self._writer.insert_products(tx, rows)
+        ids = await self._writer.product_ids(tx, [draft.external_key for draft in drafts])
+        prices = [
+            (
+                *(ids[draft.external_key], draft.price_on or today, draft.price_minor),
+                *(draft.price_low_minor, draft.price_high_minor, None),
+            )
+            for draft in drafts
+        ]
+        await self._writer.insert_prices(tx, prices)
 
-        `all_new` says that no product of the rows is stored yet, so that none is looked for.
-        """
+    async def load(self, tx: Transaction, import_id: int | None, rows: Sequence[SourceRow]) -> Counter[Fate]:
+        """Merge the rows, in their order; returns how many met which fate."""
         refused = [(row, row.value) for row in rows if isinstance(row.value, Rejected)]
         batch = _Batch(import_id, {}, History({}), refused, Counter())
         if drafts := _of(rows, ProductDraft):
-            await self._load_products(tx, batch, drafts, all_new)
+            await self._load_products(tx, batch, drafts)
         if observations := _of(rows, PriceObservation):
             await self._load_observations(tx, batch, observations)
         if places := _of(rows, PostcodePlace):
@@ -83,18 +97,13 @@ class BatchLoader:
         return batch.fates
 
     async def _load_products(
-        self,
-        tx: Transaction,
-        batch: _Batch,
-        drafts: Sequence[tuple[SourceRow, ProductDraft]],
-        all_new: bool,
+        self, tx: Transaction, batch: _Batch, drafts: Sequence[tuple[SourceRow, ProductDraft]]
     ) -> None:
         now_us, today = self._clock.now_us(), self._clock.today().isoformat()
         await self._ids.learn(tx, [draft for _, draft in drafts], now_us)
-        if not all_new:
-            keys = [draft.external_key for _, draft in drafts]
-            _know(batch, await self._writer.products_by(tx, "external_key", keys))
-            await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
+        keys = [draft.external_key for _, draft in drafts]
+        _know(batch, await self._writer.products_by(tx, "external_key", keys))
+        await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
         for row, draft in drafts:
             self._count(batch, row, draft.price_on, _merge_draft(batch, draft, self._ids.of(draft), today))
         born = {draft.external_key: draft.created_at_us or now_us for _, draft in reversed(drafts)}

@@ -8,9 +8,9 @@ import gc
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 from sqlalchemy import bindparam, insert, select, update
@@ -26,6 +26,8 @@ from farmlokal.catalog.writes import CatalogueWriter
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.sqlite import SqliteDatabase, Transaction
 
+T = TypeVar("T")
+
 BATCH_ROWS = 10_000
 """Rows a transaction. A commit writes each page once that its rows touched, and with a dozen indexes 2,000
 rows touch most pages of a small catalogue: 10,000 were a fifth faster. A cut-off import repeats that many."""
@@ -39,6 +41,16 @@ class Summary(Struct, frozen=True, kw_only=True):
     rows: int
     resumed_at: int
     fates: dict[Fate, int]
+
+    @property
+    def quarantined(self) -> int:
+        """Rows set aside."""
+        return self.fates[Fate.QUARANTINED]
+
+    @property
+    def imported(self) -> int:
+        """Rows that were understood, whether or not they changed anything."""
+        return sum(self.fates.values()) - self.quarantined
 
     @property
     def changed(self) -> bool:
@@ -57,7 +69,7 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _batches(rows: Iterable[SourceRow]) -> Iterator[list[SourceRow]]:
+def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
     remaining = iter(rows)
     while batch := list(islice(remaining, BATCH_ROWS)):
         yield batch
@@ -101,20 +113,20 @@ class Importer:
         fates: Counter[Fate] = Counter()
         self._loader.forget()
         empty = not await self._database.fetch_all("SELECT 1 FROM products LIMIT 1")
-        async with AsyncExitStack() as whole:
-            whole.enter_context(_no_collection())
-            tx = await whole.enter_async_context(self._database.bulk_load("products")) if empty else None
-            for batch in _batches(SourceRow(0, draft, "") for draft in drafts):
-                fates += await self._load_drafts(tx, batch)
+        with _no_collection():
+            if empty:
+                async with self._database.bulk_load("products") as tx:
+                    for batch in _batches(drafts):
+                        await self._loader.insert(tx, batch)
+                        fates[Fate.CREATED] += len(batch)
+                        progress(len(batch))
+                return fates
+            for batch in _batches(drafts):
+                rows = [SourceRow(0, draft, "") for draft in batch]
+                async with self._database.transaction() as tx:
+                    fates += await self._loader.load(tx, None, rows)
                 progress(len(batch))
         return fates
-
-    async def _load_drafts(self, tx: Transaction | None, batch: list[SourceRow]) -> Counter[Fate]:
-        """In the transaction of a bulk load, or else in one of its own."""
-        if tx is not None:
-            return await self._loader.load(tx, None, batch, all_new=True)
-        async with self._database.transaction() as tx:
-            return await self._loader.load(tx, None, batch)
 
     async def load_reference_postcodes(self) -> None:
         """The postcodes of the reference table, so that a catalogue without a postcode file has some."""
