@@ -128,3 +128,12 @@ class PostcodePlace(Struct, frozen=True, kw_only=True, gc=False):
     latitude_e6: int
     longitude_e6: int
     offices: int
+
+
+PRODUCT_COLUMNS = (
+    *("external_key", "alias_key", "seller_id", "category_id", "search_id", "name", "name_hi", "name_ml"),
+    *("name_key", "description", "commodity", "variety", "grade", "pack_milli", "pack_unit", "price_minor"),
+    *("price_on", "unit_price_minor", "stock_milli", "organic", "certification", "harvested_on"),
+    *("best_before", "image_url", "source"),
+)
+"""A product as a row: what a source says of it, in the order in which rows are compared and written."""

@@ -12,15 +12,10 @@ from typing import Any
 from sqlalchemy import Insert, Select, TableClause, Update, bindparam, insert, select, update
 
 from farmlokal.catalog import fulltext, schema
+from farmlokal.catalog.models import PRODUCT_COLUMNS
 from farmlokal.platform.database.json_rows import values
 from farmlokal.platform.database.sqlite import Row, SqliteDatabase, Transaction
 
-PRODUCT_COLUMNS = (
-    *("external_key", "alias_key", "seller_id", "category_id", "search_id", "name", "name_hi", "name_ml"),
-    *("name_key", "description", "commodity", "variety", "grade", "pack_milli", "pack_unit", "price_minor"),
-    *("price_on", "unit_price_minor", "stock_milli", "organic", "certification", "harvested_on"),
-    *("best_before", "image_url", "source"),
-)
 SELLER_COLUMNS = (
     *("external_key", "kind", "name", "district", "state", "district_key", "state_key"),
     *("postcode", "latitude_e6", "longitude_e6"),
@@ -28,6 +23,8 @@ SELLER_COLUMNS = (
 LIFETIME_COLUMNS = ("created_at_us", "updated_at_us", "version")
 PRICE_COLUMNS = ("product_id", "observed_on", "price_minor", "low_minor", "high_minor", "import_id")
 POSTCODE_COLUMNS = ("postcode", "state", "district", "latitude_e6", "longitude_e6", "offices")
+IMPORT_COLUMNS = ("digest", "file_name", "format", "rows_done", "tally", "started_at_us")
+IMPORT_STATE = ("id", "rows_done", "tally", "finished_at_us")
 QUARANTINE_COLUMNS = ("import_id", "line", "code", "reason", "raw", "created_at_us")
 
 
@@ -128,6 +125,19 @@ class CatalogueWriter:
     async def insert_quarantine(self, tx: Transaction, rows: Sequence[Row]) -> None:
         """Rows of QUARANTINE_COLUMNS."""
         await self._insert(tx, schema.quarantine, QUARANTINE_COLUMNS, rows)
+
+    async def find_import(self, tx: Transaction, digest: str) -> Row | None:
+        """IMPORT_STATE of the import of the file with this digest."""
+        rows = await self._find(tx, schema.imports, IMPORT_STATE, {"digest": [digest]})
+        return rows[0] if rows else None
+
+    async def insert_import(self, tx: Transaction, row: Row) -> None:
+        """A row of IMPORT_COLUMNS: an import that has begun."""
+        await self._insert(tx, schema.imports, IMPORT_COLUMNS, [row])
+
+    async def update_import(self, tx: Transaction, row: Row) -> None:
+        """(rows_done, tally, finished_at_us, id)."""
+        await self._update(tx, schema.imports, IMPORT_STATE[1:], IMPORT_STATE[:1], [row])
 
     async def _find(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], wanted: dict[str, Iterable[Any]]

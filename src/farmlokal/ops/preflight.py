@@ -1,7 +1,6 @@
 """What is looked at before anything is served or written, and by `farmlokal doctor`."""
 
 import platform
-import sqlite3
 from typing import NamedTuple
 
 from farmlokal.errors import DomainError, Unavailable
@@ -25,12 +24,15 @@ async def require_schema(database: SqliteDatabase, expected: str) -> None:
 
 async def examine(database: SqliteDatabase, expected_schema: str) -> list[Finding]:
     """Every check, whatever the others found. Opens and closes the database."""
-    findings = [Finding(True, f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}")]
+    findings = [Finding(True, f"Python {platform.python_version()}")]
     try:
         await database.open()
         await require_schema(database, expected_schema)
         [(products,)] = await database.fetch_all("SELECT COUNT(*) FROM products")
-        findings.append(Finding(True, f"database {database.path.name}: schema {expected_schema}"))
+        [(engine,)] = await database.fetch_all("SELECT sqlite_version()")
+        findings.append(
+            Finding(True, f"database {database.path.name}: SQLite {engine}, schema {expected_schema}")
+        )
         mend = "" if products else "; `farmlokal seed` or `farmlokal import FILE…` fills it"
         findings.append(Finding(True, f"catalogue: {products:,} products{mend}"))
         async with database.transaction():

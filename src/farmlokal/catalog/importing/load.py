@@ -10,10 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from msgspec import Struct
-from sqlalchemy import bindparam, insert, select, update
 
 from farmlokal.catalog import reference
 from farmlokal.catalog.importing.batch import BatchLoader
@@ -21,7 +20,6 @@ from farmlokal.catalog.importing.merge import Fate
 from farmlokal.catalog.importing.rows import SourceRow
 from farmlokal.catalog.importing.source import Source
 from farmlokal.catalog.models import PostcodePlace, ProductDraft
-from farmlokal.catalog.schema import imports
 from farmlokal.catalog.writes import CatalogueWriter
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.sqlite import SqliteDatabase, Transaction
@@ -81,7 +79,8 @@ class Importer:
     def __init__(self, database: SqliteDatabase, clock: SystemClock) -> None:
         self._database = database
         self._clock = clock
-        self._loader = BatchLoader(CatalogueWriter(database), clock)
+        self._writer = CatalogueWriter(database)
+        self._loader = BatchLoader(self._writer, clock)
 
     async def run(self, source: Source, rows: int, progress: Callable[[int], None] | None = None) -> Summary:
         """Import a source that `check` has passed, which counted its `rows`."""
@@ -146,23 +145,15 @@ class Importer:
 
     async def _begin(self, source: Source) -> tuple[int, int, Counter[Fate]]:
         """(import id, rows done, fates so far): where an interrupted import of this very file stopped."""
-        by_digest = imports.c.digest == bindparam("key")
-        known = select(imports.c.id, imports.c.rows_done, imports.c.tally, imports.c.finished_at_us)
         async with self._database.transaction() as tx:
-            rows = await tx.fetch_all(self._sql(known.where(by_digest)), {"key": source.digest})
-            if not rows:
-                start = {
-                    "digest": source.digest,
-                    "file_name": source.path.name[:255],
-                    "format": source.format.value,
-                    "rows_done": 0,
-                    "tally": "{}",
-                    "started_at_us": self._clock.now_us(),
-                }
-                statement = insert(imports).values({name: bindparam(name) for name in start})
-                await tx.execute(self._sql(statement), start)
-                rows = await tx.fetch_all(self._sql(known.where(by_digest)), {"key": source.digest})
-            [(import_id, done, tally, finished_at_us)] = rows
+            known = await self._writer.find_import(tx, source.digest)
+            if known is None:
+                file_name, started_at_us = source.path.name[:255], self._clock.now_us()
+                row = (source.digest, file_name, source.format.value, 0, "{}", started_at_us)
+                await self._writer.insert_import(tx, row)
+                known = await self._writer.find_import(tx, source.digest)
+                assert known is not None
+            import_id, done, tally, finished_at_us = known
             if finished_at_us is None:
                 return import_id, done, Counter({Fate(name): n for name, n in json.loads(tally).items()})
             await self._record(tx, import_id, 0, Counter(), None)
@@ -171,11 +162,4 @@ class Importer:
     async def _record(
         self, tx: Transaction, import_id: int, done: int, fates: Counter[Fate], finished_at_us: int | None
     ) -> None:
-        progress = {"rows_done": done, "tally": json.dumps(fates), "finished_at_us": finished_at_us}
-        statement = update(imports).values({name: bindparam(name) for name in progress})
-        await tx.execute(
-            self._sql(statement.where(imports.c.id == bindparam("key"))), {**progress, "key": import_id}
-        )
-
-    def _sql(self, statement: Any) -> str:
-        return str(statement.compile(dialect=self._database.dialect))
+        await self._writer.update_import(tx, (done, json.dumps(fates), finished_at_us, import_id))

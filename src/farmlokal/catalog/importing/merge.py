@@ -9,9 +9,8 @@
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from farmlokal.catalog.models import ProductDraft, unit_price_minor
+from farmlokal.catalog.models import PRODUCT_COLUMNS, ProductDraft, unit_price_minor
 from farmlokal.catalog.text import sort_key
-from farmlokal.catalog.writes import PRODUCT_COLUMNS
 
 Row = tuple[Any, ...]
 
