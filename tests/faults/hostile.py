@@ -91,7 +91,7 @@ def _query(rng: random.Random, cursors: list[str]) -> bytes:
 
 
 def _cursor(rng: random.Random, cursors: list[str]) -> str:
-    """A real cursor changed in one place, cut, extended, doubled or left alone; or something else entirely."""
+    """A real cursor changed in one place, cut, extended, doubled or left alone; or something else."""
     cursor = rng.choice(cursors)
     at = rng.randrange(len(cursor))
     return rng.choice(

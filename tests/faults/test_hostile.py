@@ -5,19 +5,30 @@ import re
 import socket
 import time
 from collections import Counter
+from collections.abc import Iterator
+from datetime import date
 from typing import NamedTuple
 
-from tests.support.servers import Server
+import pytest
 
+from farmlokal.catalog.generator import generate
+from farmlokal.catalog.importing.load import Importer
 from tests.faults import hostile
+from tests.support.catalogue import new_database, opened, run
+from tests.support.clock import ManualClock
+from tests.support.server import Server, serving
 
 REQUESTS = int(os.environ.get("FARMLOKAL_TEST_HOSTILE_REQUESTS", "2000"))
 """`make hostile` sends 50,000."""
 
+PRODUCTS = int(os.environ.get("FARMLOKAL_TEST_HOSTILE_PRODUCTS", "2000"))
+"""`make hostile` generates 35,000: as many as the real catalogue has."""
+
 SEED = 20261122
 LIMIT_S = 1.0
 LEAKS = re.compile(
-    rb"Traceback|sqlite|SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/", re.IGNORECASE
+    rb"Traceback|sqlite|SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/",
+    re.IGNORECASE,
 )
 ECHO = re.compile(rb'"instance":"[^"]*"')
 """The caller's own path, which a problem document repeats."""
@@ -32,14 +43,32 @@ class Answer(NamedTuple):
     closed: bool
 
 
-def test_hostile_requests_are_refused_quickly_and_say_nothing_of_the_inside(small_server: Server) -> None:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server over a generated catalogue."""
+    folder = tmp_path_factory.mktemp("hostile")
+    path = new_database(folder)
+
+    async def fill() -> None:
+        async with opened(path) as database:
+            importer = Importer(database, ManualClock())
+            await importer.load_reference_postcodes()
+            await importer.load_drafts(generate(PRODUCTS, random_seed=SEED, today=date(2026, 11, 20)))
+            await database.optimize()
+
+    run(fill())
+    with serving(path, folder / "server.log") as running:
+        yield running
+
+
+def test_hostile_requests_are_refused_quickly_and_say_nothing_of_the_inside(server: Server) -> None:
     """Whatever is asked, no answer is a 5xx, tells of SQL or code, or takes over a second."""
-    cursors = _real_cursors(small_server)
+    cursors = _real_cursors(server)
     statuses: Counter[int] = Counter()
     connection: Connection | None = None
     slowest = 0.0
     for number, request in enumerate(hostile.requests(REQUESTS, SEED, cursors)):
-        connection = connection or Connection(small_server.port)
+        connection = connection or Connection(server.port)
         answer = connection.ask(request)
         about = f"request {number} of seed {SEED}: {request[:300]!r} -> {answer.status} {answer.body[:300]!r}"
         assert 200 <= answer.status < 500, about
@@ -53,18 +82,20 @@ def test_hostile_requests_are_refused_quickly_and_say_nothing_of_the_inside(smal
             connection = None
     if connection is not None:
         connection.close()
-    print(f"{REQUESTS} hostile requests: {dict(sorted(statuses.items()))}, slowest {slowest * 1000:.0f} ms")  # noqa: T201
+    print(f"{REQUESTS} requests: {dict(sorted(statuses.items()))}, slowest {slowest * 1000:.0f} ms")  # noqa: T201
     assert {200, 400, 404, 405} <= set(statuses), "the mix no longer reaches what it should"
-    assert Connection(small_server.port).ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
+    assert Connection(server.port).ask(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").status == 200
 
 
 def _real_cursors(server: Server) -> list[str]:
     """Cursors of several queries, forward and backward."""
     found: list[str] = []
-    for query in ("limit=2", "limit=2&sort=-price", "limit=2&sort=name", "limit=2&sort=harvestedOn"):
-        page = server.json(f"/api/products?{query}")
-        found.append(page["nextCursor"])
-        found.append(server.json(f"/api/products?{query}&cursor={page['nextCursor']}")["prevCursor"])
+    with server.caller() as caller:
+        for query in ("limit=2", "limit=2&sort=-price", "limit=2&sort=name", "limit=2&sort=harvestedOn"):
+            path = f"/api/products?{query}"
+            page = caller.ask(path).json()
+            found.append(page["nextCursor"])
+            found.append(caller.ask(f"{path}&cursor={page['nextCursor']}").json()["prevCursor"])
     return found
 
 
