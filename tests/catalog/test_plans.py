@@ -1,7 +1,6 @@
 """The cost of a page, in steps of SQLite's virtual machine: exact, the same on every machine, no clock."""
 
 import sqlite3
-from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -50,7 +49,7 @@ class Meter(SqliteDatabase):
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def generated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated catalogue with the planner's statistics."""
     path = new_database(tmp_path_factory.mktemp("plans"))
 
@@ -61,7 +60,7 @@ def generated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             await database.optimize()
 
     run(fill())
-    yield path
+    return path
 
 
 def _steps(path: Path, query: ListingQuery, position: Position | None) -> int:

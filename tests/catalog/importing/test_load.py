@@ -251,7 +251,7 @@ class FailingSource:
             yield row
 
 
-@pytest.mark.parametrize("after", [0, 9_999, 10_000, 15_000, 24_999])
+@pytest.mark.parametrize("after", [9_999, 20_000])
 def test_interrupted_import_resumes(desk: Desk, long_file: Path, after: int) -> None:
     """An import that was cut off goes on at the first row that was not committed, and ends with the
     catalogue and the totals of one that was not."""
