@@ -65,8 +65,8 @@ imports: $(VENV)/dev.stamp  ## who may import whom
 	@$(IMPORTS)
 
 bench: $(VENV)/run.stamp  ## the benchmarks, some minutes; results in bench/results
-	@$(BIN)/python -m bench.import_speed $(ARGS)
-	@$(BIN)/python -m bench.listing_speed $(ARGS)
+	@$(BIN)/python -m bench.import_speed
+	@$(BIN)/python -m bench.listing_speed
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin
 	@$(COMPILE) $(ARGS) -o requirements/run.lock

@@ -27,10 +27,10 @@ class Answer(NamedTuple):
 
 
 class Load(NamedTuple):
-    """What a run saw, and the processor time that the server used for it."""
+    """What a run saw: good answers, the others, and the processor time that the server used for all."""
 
     answers: int
-    wrong: int
+    wrong: list[Answer]
     seconds: float
     cpu_s: float
 
@@ -47,7 +47,7 @@ class _Connection(asyncio.Protocol):
         self._expected: bytes | None = None
         self.running = True
         self.answers = 0
-        self.wrong = 0
+        self.wrong: list[Answer] = []
         self.last: Answer | None = None
         self.closed = asyncio.get_running_loop().create_future()
 
@@ -72,18 +72,18 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.running:
-            self.wrong += 1
+            self.wrong.append(Answer(0, b"", b"the connection was lost"))
         if not self.closed.done():
             self.closed.set_result(error)
 
     def _take(self) -> None:
         received = bytes(self._received)
         status, body = int(received[9:12]), received[self._start :]
+        self.last = Answer(status, received[: self._start], body)
         if 200 <= status < 300 and (self._expected is None or body == self._expected):
             self.answers += 1
         else:
-            self.wrong += 1
-        self.last = Answer(status, received[: self._start], body)
+            self.wrong.append(self.last)
         self._received.clear()
         self._end = -1
         self._next()
@@ -138,7 +138,7 @@ async def drive(port: int, expected: Mapping[str, bytes], seconds: float, server
     await asyncio.wait_for(asyncio.gather(*(connection.closed for connection in connections)), 10)
     return Load(
         sum(connection.answers for connection in connections),
-        sum(connection.wrong for connection in connections),
+        [answer for connection in connections for answer in connection.wrong],
         loop.time() - before,
         cpu_s(server) - cpu_before,
     )

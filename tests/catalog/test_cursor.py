@@ -198,7 +198,7 @@ FOREIGN = [
 
 
 def test_cursor_goes_with_sort_and_filters_only(shelf: Shelf, database_path: Path) -> None:
-    """A cursor goes with another page size, language or choice of members, and with no other sort or filter."""
+    """A cursor goes with another page size, language or choice of members, not with another sort or filter."""
     for _ in range(3):
         shelf.product("apple", "Fruits")
 
@@ -225,7 +225,7 @@ def test_cursor_goes_with_sort_and_filters_only(shelf: Shelf, database_path: Pat
 
 
 def test_cursor_goes_with_its_endpoint_only(shelf: Shelf, database_path: Path) -> None:
-    """A cursor of the products is no cursor of the sellers or of a price history, nor of another product's."""
+    """A cursor of the products is no cursor of sellers or of a price history, nor of another product's."""
     first, second = shelf.product(seller="one"), shelf.product(seller="two")
     for product in (first, second):
         for day in ("2026-07-23", "2026-07-24"):

@@ -195,7 +195,7 @@ def test_law(rows: list[dict[str, Any]], asked: Asked, writes: list[list[Any]]) 
 @given(rows=st.lists(ROW, max_size=30), asked=ASKED)
 @settings(max_examples=100)
 def test_walk_there_and_back(rows: list[dict[str, Any]], asked: Asked) -> None:
-    """Without writes, `nextCursor` visits exactly the rows of the list, and `prevCursor` the same reversed."""
+    """Without writes, `nextCursor` visits exactly the rows of the list, `prevCursor` the same reversed."""
 
     async def go() -> None:
         async with shop(rows) as (market, service):

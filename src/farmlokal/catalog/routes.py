@@ -83,10 +83,9 @@ class CatalogueRoutes:
     @property
     def operations(self) -> list[Operation]:
         """Every endpoint with its description."""
-        refused = (HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE)
-        shared: dict[str, Any] = {"tag": "catalogue", "conditional": True}
-        listed: dict[str, Any] = {**shared, "refusals": refused}
-        single: dict[str, Any] = {**shared, "refusals": (*refused, HTTPStatus.NOT_FOUND)}
+        return [*self._product_operations(), *self._other_operations()]
+
+    def _product_operations(self) -> list[Operation]:
         return [
             Operation(
                 "/api/products",
@@ -96,7 +95,7 @@ class CatalogueRoutes:
                 representation.ProductPage,
                 description=_LAW,
                 parameters=PARAMETERS,
-                **listed,
+                **_LISTED,
             ),
             Operation(
                 "/api/products/{id}",
@@ -106,7 +105,7 @@ class CatalogueRoutes:
                 representation.ProductDetail,
                 path_parameters=[_PRODUCT_ID],
                 parameters=[_LANG],
-                **single,
+                **_SINGLE,
             ),
             Operation(
                 "/api/products/{id}/prices",
@@ -116,8 +115,12 @@ class CatalogueRoutes:
                 representation.PricePage,
                 path_parameters=[_PRODUCT_ID],
                 parameters=[kinds.LIMIT, kinds.CURSOR],
-                **single,
+                **_SINGLE,
             ),
+        ]
+
+    def _other_operations(self) -> list[Operation]:
+        return [
             Operation(
                 "/api/facets",
                 self.facets,
@@ -125,7 +128,7 @@ class CatalogueRoutes:
                 "How many products have which category, state, district, or are organic",
                 representation.Facets,
                 parameters=FACET_PARAMETERS,
-                **listed,
+                **_LISTED,
             ),
             Operation(
                 "/api/categories",
@@ -133,7 +136,7 @@ class CatalogueRoutes:
                 "listCategories",
                 "All categories with the number of their products",
                 representation.Categories,
-                **listed,
+                **_LISTED,
             ),
             Operation(
                 "/api/sellers",
@@ -142,7 +145,7 @@ class CatalogueRoutes:
                 "A page of sellers, by id",
                 representation.SellerPage,
                 parameters=_SELLER_PARAMETERS,
-                **listed,
+                **_LISTED,
             ),
             Operation(
                 "/api/sellers/{id}",
@@ -151,10 +154,14 @@ class CatalogueRoutes:
                 "One seller",
                 representation.Seller,
                 path_parameters=[_SELLER_ID],
-                **single,
+                **_SINGLE,
             ),
         ]
 
+
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE)
+_LISTED: dict[str, Any] = {"tag": "catalogue", "conditional": True, "refusals": _REFUSED}
+_SINGLE: dict[str, Any] = {**_LISTED, "refusals": (*_REFUSED, HTTPStatus.NOT_FOUND)}
 
 _LAW = (
     "Follow `nextCursor` until it is null. The walk visits every product that exists and keeps its sort key"

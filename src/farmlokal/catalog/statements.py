@@ -127,13 +127,20 @@ def _conditions(query: ListingQuery, given: Filters, dialect: Dialect) -> Iterat
         if name == "ids":
             yield products.c.id.in_([bindparam(parameter) for parameter in parameters])
         elif name == "category":
-            keys: list[ColumnElement[Any]] = [bindparam(parameter) for parameter in parameters]
-            yield products.c.category_id.in_(select(categories.c.id).where(categories.c.name_key.in_(keys)))
+            yield _of_categories([bindparam(parameter) for parameter in parameters])
         elif name == "search" and query.sort != "relevance":  # which joins the matching documents anyway
             matching = select(search_documents.c.id).where(fulltext.matching(dialect))
             yield products.c.search_id.in_(matching)
         elif name in _CONDITIONS:
             yield _CONDITIONS[name]
+
+
+def _of_categories(keys: list[ColumnElement[Any]]) -> ColumnElement[bool]:
+    """One category is an equality, which lets the index on (category, price) give the order as well."""
+    ids = select(categories.c.id)
+    if len(keys) == 1:
+        return products.c.category_id == ids.where(categories.c.name_key == keys[0]).scalar_subquery()
+    return products.c.category_id.in_(ids.where(categories.c.name_key.in_(keys)))
 
 
 def _source(query: ListingQuery, dialect: Dialect) -> tuple[FromClause, ColumnElement[Any] | None]:

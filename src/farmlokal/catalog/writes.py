@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Insert, Select, TableClause, Update, bindparam, insert, select, update
+from sqlalchemy import Select, TableClause, Update, bindparam, insert, select, update
 
 from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
@@ -152,7 +152,8 @@ class CatalogueWriter:
     async def _insert(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
     ) -> None:
-        await self._many(tx, insert(table).values({name: bindparam(name) for name in columns}), rows)
+        statement = insert(table).values({name: bindparam(name) for name in columns})
+        await tx.insert_many(str(statement.compile(dialect=self._positional)), rows)
 
     async def _update_by_id(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
@@ -175,6 +176,6 @@ class CatalogueWriter:
             tx, statement.where(*(table.c[name] == bindparam(f"key_{name}") for name in keys)), rows
         )
 
-    async def _many(self, tx: Transaction, statement: Insert | Update, rows: Sequence[Row]) -> None:
+    async def _many(self, tx: Transaction, statement: Update, rows: Sequence[Row]) -> None:
         if rows:
             await tx.execute_many(str(statement.compile(dialect=self._positional)), rows)

@@ -79,7 +79,9 @@ class Desk:
 
     def history(self) -> list[tuple[Any, ...]]:
         """(day, price) of every price in the history."""
-        return self.rows("SELECT observed_on, price_minor FROM price_history ORDER BY product_id, observed_on")
+        return self.rows(
+            "SELECT observed_on, price_minor FROM price_history ORDER BY product_id, observed_on"
+        )
 
 
 def fates(summary: Summary) -> dict[str, int]:

@@ -4,10 +4,11 @@ Each batch is one transaction that also records how far the file has come. An im
 on at that row when it is run again; a finished one starts anew and finds nothing to change.
 """
 
+import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from typing import TypeVar
@@ -67,10 +68,20 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-def _batches(rows: Iterable[T]) -> Iterator[list[T]]:
+async def _batches(rows: Iterable[T]) -> AsyncIterator[list[T]]:
+    """The rows in batches; the next one is read in a thread while the caller writes the last."""
     remaining = iter(rows)
-    while batch := list(islice(remaining, BATCH_ROWS)):
-        yield batch
+
+    def read() -> list[T]:
+        return list(islice(remaining, BATCH_ROWS))
+
+    coming = asyncio.ensure_future(asyncio.to_thread(read))
+    try:
+        while batch := await coming:
+            coming = asyncio.ensure_future(asyncio.to_thread(read))
+            yield batch
+    finally:
+        await asyncio.gather(coming, return_exceptions=True)
 
 
 class Importer:
@@ -88,7 +99,7 @@ class Importer:
         import_id, done, fates = await self._begin(source)
         resumed_at = done
         with _no_collection():
-            for batch in _batches(islice(source.read(progress), done, None)):
+            async for batch in _batches(islice(source.read(progress), done, None)):
                 async with self._database.transaction() as tx:
                     fates += await self._loader.load(tx, import_id, batch)
                     done += len(batch)
@@ -115,12 +126,12 @@ class Importer:
         with _no_collection():
             if empty:
                 async with self._database.bulk_load("products") as tx:
-                    for batch in _batches(drafts):
+                    async for batch in _batches(drafts):
                         await self._loader.insert(tx, batch)
                         fates[Fate.CREATED] += len(batch)
                         progress(len(batch))
                 return fates
-            for batch in _batches(drafts):
+            async for batch in _batches(drafts):
                 rows = [SourceRow(0, draft, "") for draft in batch]
                 async with self._database.transaction() as tx:
                     fates += await self._loader.load(tx, None, rows)

@@ -121,9 +121,7 @@ def _products() -> None:
         sa.Column("harvested_on", t.day()),
         sa.Column("best_before", t.day()),
         sa.Column("image_url", t.text(1000)),
-        sa.Column(
-            "source", t.text(20), nullable=False
-        ),  # agmarknet, generated, file, api: where it came from
+        sa.Column("source", t.text(20), nullable=False),  # agmarknet, generated, file or api
         *_lifetime(),
         sa.CheckConstraint("price_minor >= 0", "ck_products_price"),
         sa.CheckConstraint("stock_milli >= 0", "ck_products_stock"),
