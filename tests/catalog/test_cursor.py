@@ -198,7 +198,7 @@ FOREIGN = [
 
 
 def test_cursor_goes_with_sort_and_filters_only(shelf: Shelf, database_path: Path) -> None:
-    """A cursor goes with another page size, language or choice of members, not with another sort or filter."""
+    """A cursor goes with another page size, language or choice of members, not another sort or filter."""
     for _ in range(3):
         shelf.product("apple", "Fruits")
 

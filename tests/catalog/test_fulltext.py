@@ -61,7 +61,7 @@ def test_plain_words_stay_readable() -> None:
 def test_a_body_keeps_names_and_the_rest_apart() -> None:
     """A document's body is its folded names, each between bars, and then commodity and variety."""
     document = Document(("Nendran Banana", None, "केला"), ("Banana", None, "Nendran"))
-    assert document.body == "| nendran banana | केला ; banana ; nendran |"
+    assert document.body == "| nendran banana | केला | ; banana ; nendran ;"
 
 
 def test_one_wording_has_one_digest() -> None:

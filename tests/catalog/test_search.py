@@ -1,5 +1,6 @@
 """Search: which products it finds, in any script, and how well each matches."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -211,6 +212,12 @@ def test_tokens_begin_as_words_do(one: str, other: str) -> None:
     assert encode(one).isascii()
     assert encode(one).isalnum()
     assert 3 <= len(encode(one)) <= 84
+
+
+def test_no_code_begins_another() -> None:
+    """The code of a character is no beginning of another's, so that letters cannot run into each other."""
+    codes = sorted(encode(chr(point)) for point in range(0x1_0000) if not 0xD800 <= point < 0xE000)
+    assert not [one for one, following in pairwise(codes) if following.startswith(one)]
 
 
 @given(names=st.lists(NAMES, min_size=1, max_size=3), more=st.lists(NAMES, max_size=2))

@@ -26,7 +26,7 @@ TEXT = st.text(
         (["Green  chilli", "GREEN\nCHILLI"], "green chilli"),
         (["Straße", "STRASSE", "strasse", "STRAẞE"], "strasse"),
         (["ﬁg", "FIG", "ｆｉｇ", "ｆﬁg"[:1] + "ig"], "fig"),
-        (["No. 1", "Ｎｏ．１", "no. १", "no. ൧"], "no. 1"),
+        (["No. 1", "Ｎｏ． １", "no. १", "no. ൧"], "no. 1"),
         (["ज़ीरा", "ज\u093cीरा", "जीरा"], "जीरा"),
         (["അവൻ", "അവന\u0d4d\u200d"], "അവൻ"),
         (["आम", "आ\u200dम", "\ufeffआम"], "आम"),

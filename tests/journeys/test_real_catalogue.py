@@ -31,7 +31,7 @@ COLUMN_SORTS = {
 SORTS = (*COLUMN_SORTS, "distance", "relevance")
 
 # One database and one server: all of this module on one worker, under `--dist loadgroup`.
-pytestmark = pytest.mark.xdist_group("real catalogue")
+pytestmark = pytest.mark.xdist_group("real-catalogue")
 
 
 class Real(NamedTuple):

@@ -64,7 +64,8 @@ class Market:
         """Give a product other values, sort keys among them."""
         if identity not in self.items:
             return
-        seller, category = self.shelf.seller(row["seller"]), self.shelf.category(row["category"])
+        seller = self.shelf.seller(row["seller"], *(self.places[row["seller"]] or (None, None)))
+        category = self.shelf.category(row["category"])
         values = {name: value for name, value in row.items() if name not in ("seller", "category")}
         values |= {"seller_id": seller, "category_id": category, "name_key": sort_key(row["name"])}
         values["search_id"] = self.shelf.wording((row["name"],))

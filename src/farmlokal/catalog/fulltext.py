@@ -61,9 +61,9 @@ class Document:
 
     def __init__(self, names: Sequence[str | None], more: Sequence[str | None]) -> None:
         """`names` may match exactly or by their beginning; `more` (commodity, variety) only by words."""
-        titles = ["| " + " ".join(words(name)) for name in names if name]
-        rest = ["; " + " ".join(words(value)) for value in more if value]
-        self.body = " ".join([*titles, *rest, "|"])
+        titles = [" ".join(words(name)) for name in names if name]
+        rest = [" ".join(words(value)) for value in more if value]
+        self.body = " ".join([*(f"| {title}" for title in titles), "|", *(f"; {each}" for each in rest), ";"])
         self.digest = blake2b(self.body.encode(), digest_size=16).hexdigest()
 
     @property
@@ -123,7 +123,8 @@ def relevance(word_count: int) -> ColumnElement[int]:
 
 
 def relevance_parameters(search: Sequence[str]) -> dict[str, str]:
-    """The values that `relevance` compares with; a body reads ``| nendran banana | ; banana ; nendran |``."""
+    """The values that `relevance` compares with; a body reads
+    ``| nendran banana | केला | ; banana ; nendran ;``."""
     phrase = " ".join(search)
     named = {f"search_word_{i}": f" {word} " for i, word in enumerate(search)}
     return {"search_exact": f"| {phrase} |", "search_prefix": f"| {phrase}", **named}

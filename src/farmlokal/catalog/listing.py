@@ -5,14 +5,23 @@ the request, describes it in the OpenAPI document and derives the identity under
 cursors are bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from farmlokal.catalog import kinds
 from farmlokal.catalog.representation import PRODUCT_ATTRIBUTES
-from farmlokal.errors import Fault, Invalid
-from farmlokal.platform.web.parameters import BOOLEAN, DAY, INSTANT, Parameter, list_of, one_of, read
+from farmlokal.errors import Fault
+from farmlokal.platform.web.parameters import (
+    BOOLEAN,
+    DAY,
+    INSTANT,
+    Contradiction,
+    Parameter,
+    list_of,
+    one_of,
+    read,
+)
 
 CATEGORIES = 20
 """Most categories in one request: more than the catalogue has."""
@@ -64,11 +73,8 @@ class ListingQuery:
         """Read a query string of the `accepted` parameters (all by default). Raises `Invalid` naming all
         faults at once."""
         given = dict.fromkeys(parameter.name for parameter in PARAMETERS) | read(
-            query_string, accepted or PARAMETERS
+            query_string, accepted or PARAMETERS, CONTRADICTIONS
         )
-        faults = list(_contradictions(given))
-        if faults:
-            raise Invalid.because(faults)
         sort, descending = given["sort"] or ("id", False)
         return cls(
             sort=sort,
@@ -114,26 +120,57 @@ class ListingQuery:
 _IDENTITY = [field.name for field in fields(ListingQuery)].index("limit")
 
 
-def _contradictions(given: dict[str, Any]) -> Iterator[Fault]:
-    """Parameters that are fine one by one and not together."""
-    sort, descending = given["sort"] or ("id", False)
-    if sort == "distance" and given["near"] is None and given["pincode"] is None:
-        yield Fault("sort", "no place", "sort=distance needs near=lat,lng or pincode")
-    if sort == "relevance" and not (given["search"] or given["q"]):
-        yield Fault("sort", "no search", "sort=relevance needs search")
-    if descending and given["order"] == "asc":
-        yield Fault("order", "contradiction", "desc, or a sort without '-'")
-    if given["search"] and given["q"] and given["search"] != given["q"]:
-        yield Fault("q", "contradiction", "either search or q; they mean the same")
-    if given["near"] is not None and given["pincode"] is not None:
-        yield Fault("pincode", "contradiction", "either near or pincode")
-    if given["radiusKm"] is not None and given["near"] is None and given["pincode"] is None:
-        yield Fault("radiusKm", "no place", "a radius with near=lat,lng or pincode")
-    if None not in (given["minPrice"], given["maxPrice"]) and given["minPrice"] > given["maxPrice"]:
-        yield Fault("minPrice", "out of range", "at most maxPrice")
-    if len(given["category"] or ()) > CATEGORIES:
-        yield Fault("category", "too many", f"at most {CATEGORIES} categories")
+def _sorted_by(name: str) -> Callable[[Mapping[str, Any]], bool]:
+    return lambda given: given["sort"] is not None and given["sort"][0] == name
 
+
+def _differ(given: Mapping[str, Any]) -> bool:
+    return bool(given["search"] and given["q"] and given["search"] != given["q"])
+
+
+CONTRADICTIONS = (
+    Contradiction(
+        ("sort", "near", "pincode"),
+        lambda given: _sorted_by("distance")(given) and given["near"] is None and given["pincode"] is None,
+        Fault("sort", "no place", "sort=distance with near=lat,lng or pincode"),
+    ),
+    Contradiction(
+        ("sort", "search", "q"),
+        lambda given: _sorted_by("relevance")(given) and not (given["search"] or given["q"]),
+        Fault("sort", "no search", "sort=relevance with search"),
+    ),
+    Contradiction(
+        ("sort", "order"),
+        lambda given: given["sort"] is not None and given["sort"][1] and given["order"] == "asc",
+        Fault("order", "contradiction", "desc, or a sort without '-'"),
+    ),
+    Contradiction(
+        ("search", "q"), _differ, Fault("q", "contradiction", "either search or q; they mean the same")
+    ),
+    Contradiction(
+        ("near", "pincode"),
+        lambda given: given["near"] is not None and given["pincode"] is not None,
+        Fault("pincode", "contradiction", "either near or pincode"),
+    ),
+    Contradiction(
+        ("radiusKm", "near", "pincode"),
+        lambda given: given["radiusKm"] is not None and given["near"] is None and given["pincode"] is None,
+        Fault("radiusKm", "no place", "a radius with near=lat,lng or pincode"),
+    ),
+    Contradiction(
+        ("minPrice", "maxPrice"),
+        lambda given: (
+            None not in (given["minPrice"], given["maxPrice"]) and given["minPrice"] > given["maxPrice"]
+        ),
+        Fault("minPrice", "out of range", "at most maxPrice"),
+    ),
+    Contradiction(
+        ("category",),
+        lambda given: len(given["category"] or ()) > CATEGORIES,
+        Fault("category", "too many", f"at most {CATEGORIES} categories"),
+    ),
+)
+"""Parameters that are fine one by one and not together."""
 
 PARAMETERS = (
     kinds.LIMIT,

@@ -159,7 +159,7 @@ class CatalogueRoutes:
         ]
 
 
-_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE)
+_REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.SERVICE_UNAVAILABLE)
 _LISTED: dict[str, Any] = {"tag": "catalogue", "conditional": True, "refusals": _REFUSED}
 _SINGLE: dict[str, Any] = {**_LISTED, "refusals": (*_REFUSED, HTTPStatus.NOT_FOUND)}
 
@@ -171,7 +171,7 @@ _LAW = (
 
 
 def _accept(request: Request) -> None:
-    if not negotiation.accepts(request.headers.get("accept", ""), "application/json"):
+    if not negotiation.accepts(", ".join(request.headers.getlist("accept")), "application/json"):
         raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, "This is answered in application/json.")
 
 

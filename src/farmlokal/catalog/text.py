@@ -73,8 +73,13 @@ def words(text: str) -> list[str]:
     folded = fold(text)
     if folded.isascii():
         return [word[:WORD_LETTERS] for word in _ASCII_WORD.findall(folded)]
-    separated = "".join(char if unicodedata.category(char) in _WORD_CATEGORIES else " " for char in folded)
+    separated = "".join(char if _is_in_word(char) else " " for char in folded)
     return [word[:WORD_LETTERS] for word in separated.split()]
 
 
-_WORD_CATEGORIES = frozenset(["Ll", "Lu", "Lt", "Lo", "Lm", "Mn", "Mc", "Nd", "Nl", "No", "So", "Sk"])
+def _is_in_word(char: str) -> bool:
+    return unicodedata.category(char) in _WORD_CATEGORIES or char in _SKIN_TONES
+
+
+_WORD_CATEGORIES = frozenset(["Ll", "Lu", "Lt", "Lo", "Lm", "Mn", "Mc", "Nd", "Nl", "No", "So"])
+_SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))

@@ -26,10 +26,10 @@ class Readiness(Struct, frozen=True):
 async def check_database(database: SqliteDatabase, expected_schema: str) -> Check:
     """Ask the database for the version of its schema."""
     try:
-        rows = await database.fetch_all("SELECT version_num FROM alembic_version")
+        found = await database.schema_version()
     except Unavailable as error:
         return Check(False, error.detail)
-    found = rows[0][0] if rows else "none"
     if found != expected_schema:
-        return Check(False, f"the schema is at {found}, expected {expected_schema}: run `farmlokal migrate`")
+        at = f"at {found}" if found else "not there"
+        return Check(False, f"the schema is {at}, expected {expected_schema}: run `farmlokal migrate`")
     return Check(True)

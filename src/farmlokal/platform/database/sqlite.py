@@ -80,9 +80,12 @@ class SqliteDatabase:
         """Start the threads and open the writer's connection. Raises `Unavailable` when there is no file."""
         if not self.path.is_file():
             raise Unavailable(f"no database at {self.path.name}: run `farmlokal migrate`")
+        self._write_thread = ThreadPoolExecutor(1, "sqlite-write")
+        try:
+            await asyncio.get_running_loop().run_in_executor(self._write_thread, self._connect_writer)
+        except sqlite3.DatabaseError as error:
+            raise Unavailable(f"{self.path.name} cannot be opened as a SQLite database") from error
         self._read_threads = ThreadPoolExecutor(self.readers, "sqlite-read", self._connect_reader)
-        self._write_thread = ThreadPoolExecutor(1, "sqlite-write", self._connect_writer)
-        await asyncio.get_running_loop().run_in_executor(self._write_thread, self._connection)
 
     async def close(self) -> None:
         """Wait for what runs, then close every connection."""
@@ -91,6 +94,14 @@ class SqliteDatabase:
                 await asyncio.to_thread(threads.shutdown)
         while self._connections:
             self._connections.pop().close()
+
+    async def schema_version(self) -> str | None:
+        """The version of the schema that the migrations have noted down; None where none ever ran."""
+        named = "SELECT name FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'"
+        if not await self.fetch_all(named):
+            return None
+        rows = await self.fetch_all("SELECT version_num FROM alembic_version")
+        return rows[0][0] if rows else None
 
     async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
         """Run one read on a reader and return its rows. Raises `Unavailable` past the time or queue limit."""
@@ -113,13 +124,15 @@ class SqliteDatabase:
         fails at once, whatever the busy timeout says.
         """
         async with self._write_lock:
-            await self._write(lambda connection: connection.execute("BEGIN IMMEDIATE"))
             try:
+                await self._write(lambda connection: connection.execute("BEGIN IMMEDIATE"))
                 yield Transaction(self._write)
+                await self._write(lambda connection: connection.commit())
             except BaseException:
+                # Also for a BEGIN that is still waiting when its caller is cancelled, and for a COMMIT that
+                # is refused: the thread comes to this after either. Without a transaction it does nothing.
                 await asyncio.shield(self._write(lambda connection: connection.rollback()))
                 raise
-            await self._write(lambda connection: connection.commit())
 
     @asynccontextmanager
     async def bulk_load(self, table: str) -> AsyncIterator["Transaction"]:

@@ -41,9 +41,9 @@ def json_answer(request: Request, value: Any, cache_control: str, link: str | No
         headers["link"] = link
     coding = None
     if len(body) >= COMPRESS_FROM_BYTES:
-        coding = negotiation.coding(request.headers.get("accept-encoding", ""))
+        coding = negotiation.coding(", ".join(request.headers.getlist("accept-encoding")))
     headers["etag"] = f'"{tag}-{coding}"' if coding else f'"{tag}"'
-    if _holds(request.headers.get("if-none-match"), tag):
+    if _holds(request.headers.getlist("if-none-match"), tag):
         return Response(status_code=304, headers=headers)
     if coding:
         headers["content-encoding"] = coding
@@ -51,11 +51,9 @@ def json_answer(request: Request, value: Any, cache_control: str, link: str | No
     return Response(body, media_type="application/json", headers=headers)
 
 
-def _holds(if_none_match: str | None, tag: str) -> bool:
+def _holds(if_none_match: list[str], tag: str) -> bool:
     """Whether the header lists this content, in any coding (weak comparison, RFC 9110 13.1.2)."""
-    if if_none_match is None:
-        return False
-    for candidate in if_none_match.split(",")[:100]:
+    for candidate in ",".join(if_none_match).split(",")[:100]:
         opaque = candidate.strip().removeprefix("W/")
         if opaque == "*" or opaque.strip('"').split("-")[0] == tag:
             return True

@@ -50,7 +50,8 @@ class Gate:
                 await self._answer(scope, receive, answer)
             finally:
                 self._counts.in_flight -= 1
-                self._counts.count(answer.status)
+                if answer.status:  # none when the caller left first
+                    self._counts.count(answer.status)
                 if self._log_requests:
                     self._log.info(
                         "request", method=scope["method"], path=scope["path"], status=answer.status

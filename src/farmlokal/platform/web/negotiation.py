@@ -7,7 +7,7 @@ gets JSON, uncompressed.
 import re
 from functools import lru_cache
 
-_QUALITY = re.compile(r"\s*q\s*=\s*([01](?:\.[0-9]{0,3})?)\s*", re.IGNORECASE)
+_QUALITY = re.compile(r"\s*q\s*=\s*(0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\s*", re.IGNORECASE)
 
 CODINGS = ("zstd", "br", "gzip")
 """What we can write, in our order of preference where the caller has none: by CPU time for the size won."""

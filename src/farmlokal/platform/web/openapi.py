@@ -45,7 +45,6 @@ class Operation:
 
 
 ALWAYS = (
-    HTTPStatus.NOT_ACCEPTABLE,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     HTTPStatus.INTERNAL_SERVER_ERROR,
 )

@@ -53,7 +53,20 @@ class Parameter:
     default: Any = None
 
 
-def read(query_string: bytes, parameters: Sequence[Parameter]) -> dict[str, Any]:
+class Contradiction(NamedTuple):
+    """A fault of several parameters together: who is involved, when it holds, and what it is.
+
+    It is looked for where all that are involved could be read.
+    """
+
+    involved: tuple[str, ...]
+    holds: Callable[[Mapping[str, Any]], bool]
+    fault: Fault
+
+
+def read(
+    query_string: bytes, parameters: Sequence[Parameter], contradictions: Sequence[Contradiction] = ()
+) -> dict[str, Any]:
     """Every parameter's value by name, defaults filled in. Raises `Invalid` naming every fault."""
     known = {parameter.name: parameter for parameter in parameters}
     faults: list[Fault] = []
@@ -69,6 +82,11 @@ def read(query_string: bytes, parameters: Sequence[Parameter]) -> dict[str, Any]
             values[parameter.name] = _value(parameter, given.get(parameter.name, []))
         except NotAccepted as refusal:
             faults.append(Fault(parameter.name, str(refusal) or "invalid", parameter.kind.accepted))
+    values.update((fault.parameter, None) for fault in faults if fault.parameter in known)
+    refused = {fault.parameter for fault in faults}
+    for involved, holds, fault in contradictions:
+        if known.keys() >= set(involved) and refused.isdisjoint(involved) and holds(values):
+            faults.append(fault)
     if faults:
         raise Invalid.because(faults)
     return values
@@ -194,7 +212,7 @@ DAY = Kind(_day, "a date like 2026-11-20", {"type": "string", "format": "date"})
 
 _INSTANT = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
-    r"(?:[Zz]|([+ -][0-9]{2}:[0-9]{2}))"
+    r"(?:[Zz]|([+ -](?:[01][0-9]|2[0-3]):[0-5][0-9]))"
 )
 
 
