@@ -59,7 +59,9 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
-    router = Router([*(operation.route for operation in operations), *ops.pages], lifespan=lifespan)
+    # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
+    routes = [*(operation.route for operation in operations), *ops.pages]
+    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts)
     if settings.cors_origins:
         app = CORSMiddleware(

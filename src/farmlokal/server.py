@@ -1,5 +1,6 @@
 """Runs the application under Granian: one process a worker, all settings read once by the parent."""
 
+import socket
 import sys
 from functools import partial
 
@@ -8,6 +9,7 @@ from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
 from starlette.types import ASGIApp
 
+from farmlokal.errors import Unavailable
 from farmlokal.platform.logs import configure_logs, granian_logging
 from farmlokal.settings import Settings
 
@@ -19,7 +21,11 @@ HEADER_BYTES = 65_536
 
 
 def serve(settings: Settings, *, workers: int) -> None:
-    """Serve until SIGTERM or SIGINT; returns when all workers have drained."""
+    """Serve until SIGTERM or SIGINT; returns when all workers have drained.
+
+    Raises `Unavailable` when the port is taken: workers share a port, so the server itself would join in.
+    """
+    _require_free(settings.host, settings.port)
     server = Granian(
         "farmlokal.app",
         address=settings.host,
@@ -33,6 +39,16 @@ def serve(settings: Settings, *, workers: int) -> None:
         workers_kill_timeout=DRAIN_S,
     )
     server.serve(target_loader=partial(_load, settings), wrap_loader=False)
+
+
+def _require_free(host: str, port: int) -> None:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
 def _load(settings: Settings) -> ASGIApp:

@@ -17,6 +17,7 @@ products = table(
     *map(column, ("name", "name_hi", "name_ml", "name_key", "description", "commodity", "variety", "grade")),
     *map(column, ("pack_milli", "pack_unit", "price_minor", "price_on", "unit_price_minor", "stock_milli")),
     *map(column, ("organic", "certification", "harvested_on", "best_before", "image_url", "source")),
+    *map(column, ("import_id", "import_line")),
     *map(column, _LIFETIME),
 )
 price_history = table(

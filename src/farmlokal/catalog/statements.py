@@ -16,6 +16,7 @@ from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.keyset import Order, page
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.schema import categories, products, search_documents, sellers
+from farmlokal.catalog.text import sort_key
 from farmlokal.platform.database.json_rows import integer_pairs
 
 FACET_VALUES = 1000
@@ -94,11 +95,11 @@ def _stock(query: ListingQuery) -> dict[str, int] | None:
 
 _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
     "ids": _many("ids"),
-    "category": _many("category", str.encode),
+    "category": _many("category", sort_key),
     "min_price": _one("min_price"),
     "max_price": _one("max_price"),
-    "state": _one("state", str.encode),
-    "district": _one("district", str.encode),
+    "state": _one("state", sort_key),
+    "district": _one("district", sort_key),
     "seller": _one("seller"),
     "organic": _one("organic", int),
     "in_stock": _stock,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TableClause, Update, bindparam, insert, select, update
+from sqlalchemy import Select, TableClause, Update, bindparam, insert, literal_column, select, update
 
 from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
@@ -20,6 +20,7 @@ SELLER_COLUMNS = (
     *("external_key", "kind", "name", "district", "state", "district_key", "state_key"),
     *("postcode", "latitude_e6", "longitude_e6"),
 )
+ORIGIN_COLUMNS = ("import_id", "import_line")
 LIFETIME_COLUMNS = ("created_at_us", "updated_at_us", "version")
 PRICE_COLUMNS = ("product_id", "observed_on", "price_minor", "low_minor", "high_minor", "import_id")
 POSTCODE_COLUMNS = ("postcode", "state", "district", "latitude_e6", "longitude_e6", "offices")
@@ -37,10 +38,10 @@ class CatalogueWriter:
         self._positional = database.positional_dialect
 
     async def products_by(self, tx: Transaction, column: str, keys: Iterable[str]) -> list[Row]:
-        """(id, deleted_at_us, *PRODUCT_COLUMNS) of the products whose `column` is one of the keys."""
-        return await self._find(
-            tx, schema.products, ("id", "deleted_at_us", *PRODUCT_COLUMNS), {column: keys}
-        )
+        """(id, deleted_at_us, *ORIGIN_COLUMNS, *PRODUCT_COLUMNS) of the products whose `column` is one of
+        the keys."""
+        columns = ("id", "deleted_at_us", *ORIGIN_COLUMNS, *PRODUCT_COLUMNS)
+        return await self._find(tx, schema.products, columns, {column: keys})
 
     async def product_ids(self, tx: Transaction, external_keys: Iterable[str]) -> dict[str, int]:
         """Ids by external key."""
@@ -48,12 +49,13 @@ class CatalogueWriter:
         return dict(rows)
 
     async def insert_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        """Rows of (*PRODUCT_COLUMNS, *LIFETIME_COLUMNS)."""
-        await self._insert(tx, schema.products, (*PRODUCT_COLUMNS, *LIFETIME_COLUMNS), rows)
+        """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)."""
+        columns = (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)
+        await self._insert(tx, schema.products, columns, rows)
 
     async def update_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        """Rows of (*PRODUCT_COLUMNS, updated_at_us, id); the version goes up by one."""
-        await self._update_by_id(tx, schema.products, PRODUCT_COLUMNS, rows)
+        """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, updated_at_us, id); the version goes up by one."""
+        await self._update_by_id(tx, schema.products, (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS), rows)
 
     async def sellers_by_key(self, tx: Transaction, keys: Iterable[str]) -> list[Row]:
         """(id, *SELLER_COLUMNS)."""
@@ -159,7 +161,7 @@ class CatalogueWriter:
         self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
     ) -> None:
         changes: dict[str, Any] = {name: bindparam(name) for name in (*columns, "updated_at_us")}
-        changes["version"] = table.c.version + 1
+        changes["version"] = table.c.version + literal_column("1")
         statement = update(table).ordered_values(*changes.items())
         await self._many(tx, statement.where(table.c.id == bindparam("key")), rows)
 

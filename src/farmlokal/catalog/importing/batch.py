@@ -16,6 +16,7 @@ from farmlokal.catalog.importing.merge import (
     Fate,
     History,
     Quote,
+    contradicts,
     merged,
     newer,
     priced,
@@ -30,11 +31,16 @@ from farmlokal.platform.database.sqlite import Row, Transaction
 T = TypeVar("T")
 
 
+Origin = tuple[int | None, int | None]
+"""The import that described a product last, and the line of its file; (None, None): no file did."""
+
+
 @dataclass(slots=True)
 class _Known:
     """A product as the batch sees it: stored, or created by an earlier row of the batch."""
 
     row: Row
+    origin: Origin
     id: int | None = None
     deleted: bool = False
     changed: bool = False
@@ -69,7 +75,8 @@ class BatchLoader:
         await self._ids.learn(tx, drafts, now_us)
         of = self._ids.of
         rows = [
-            (*product_row(draft, *of(draft)), draft.created_at_us or now_us, now_us, 1) for draft in drafts
+            (*product_row(draft, *of(draft)), None, None, draft.created_at_us or now_us, now_us, 1)
+            for draft in drafts
         ]
         await self._writer.insert_products(tx, rows)
         ids = await self._writer.product_ids(tx, [draft.external_key for draft in drafts])
@@ -105,7 +112,8 @@ class BatchLoader:
         _know(batch, await self._writer.products_by(tx, "external_key", keys))
         await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
         for row, draft in drafts:
-            self._count(batch, row, draft.price_on, _merge_draft(batch, draft, self._ids.of(draft), today))
+            fate = _merge_draft(batch, draft, row.line, self._ids.of(draft), today)
+            self._count(batch, row, fate, "describes the same product otherwise")
         born = {draft.external_key: draft.created_at_us or now_us for _, draft in reversed(drafts)}
         await self._write_products(tx, batch, now_us, born)
 
@@ -118,7 +126,7 @@ class BatchLoader:
         for column, position in (("external_key", 0), ("alias_key", 1)):
             stored = await self._writer.products_by(tx, column, labels)
             _know(batch, stored)
-            by_label |= {row[2 + position]: row[2] for row in stored}
+            by_label |= {row[4 + position]: row[4] for row in stored}
         await self._know_history(tx, batch, [observation.observed_on for _, observation in observations])
         for row, observation in observations:
             key = by_label.get(observation.product_key)
@@ -126,7 +134,8 @@ class BatchLoader:
                 reason = "no product has this key; import the file of products first"
                 batch.refused.append((row, Rejected("unknown product", reason)))
             else:
-                self._count(batch, row, observation.observed_on, _merge_observation(batch, key, observation))
+                fate = _merge_observation(batch, key, observation)
+                self._count(batch, row, fate, "gives the same product another price on this day")
         await self._write_products(tx, batch, self._clock.now_us(), {})
 
     async def _load_postcodes(self, tx: Transaction, batch: _Batch, places: Sequence[PostcodePlace]) -> None:
@@ -155,10 +164,9 @@ class BatchLoader:
         stored = await self._writer.prices_on(tx, keys, days) if keys else []
         batch.history = History({(keys[row[0]], row[1]): Quote(*row[2:]) for row in stored})
 
-    def _count(self, batch: _Batch, row: SourceRow, day: str | None, fate: Fate | None) -> None:
+    def _count(self, batch: _Batch, row: SourceRow, fate: Fate | None, otherwise: str) -> None:
         if fate is None:
-            reason = f"another row of this file gave another price for the same product on {day}"
-            batch.refused.append((row, Rejected("contradiction", reason)))
+            batch.refused.append((row, Rejected("contradiction", f"an earlier row of this file {otherwise}")))
         else:
             batch.fates[fate] += 1
 
@@ -166,9 +174,13 @@ class BatchLoader:
         self, tx: Transaction, batch: _Batch, now_us: int, born: dict[str, int]
     ) -> None:
         new = [known for known in batch.products.values() if known.id is None]
-        await self._writer.insert_products(tx, [(*known.row, born[known.row[0]], now_us, 1) for known in new])
+        await self._writer.insert_products(
+            tx, [(*known.row, *known.origin, born[known.row[0]], now_us, 1) for known in new]
+        )
         changed = [known for known in batch.products.values() if known.id is not None and known.changed]
-        await self._writer.update_products(tx, [(*known.row, now_us, known.id) for known in changed])
+        await self._writer.update_products(
+            tx, [(*known.row, *known.origin, now_us, known.id) for known in changed]
+        )
         ids = {key: known.id for key, known in batch.products.items() if known.id is not None}
         if new:
             ids |= await self._writer.product_ids(tx, [known.row[0] for known in new])
@@ -196,22 +208,31 @@ def _of(rows: Sequence[SourceRow], kind: type[T]) -> list[tuple[SourceRow, T]]:
 
 
 def _know(batch: _Batch, stored: Iterable[Row]) -> None:
-    for identity, deleted_at_us, *row in stored:
-        batch.products[row[0]] = _Known(tuple(row), identity, deleted_at_us is not None)
+    for identity, deleted_at_us, import_id, import_line, *row in stored:
+        origin = (import_id, import_line)
+        batch.products[row[0]] = _Known(tuple(row), origin, identity, deleted_at_us is not None)
 
 
-def _merge_draft(batch: _Batch, draft: ProductDraft, ids: tuple[int, int, int], today: str) -> Fate | None:
+def _merge_draft(
+    batch: _Batch, draft: ProductDraft, line: int, ids: tuple[int, int, int], today: str
+) -> Fate | None:
     """None when the file contradicts itself."""
+    origin = (batch.import_id, line)
     row = product_row(draft, *ids)
     quote = Quote(draft.price_minor, draft.price_low_minor, draft.price_high_minor, batch.import_id)
     known = batch.products.get(draft.external_key)
     if known is None:
-        batch.products[draft.external_key] = _Known(row)
+        batch.products[draft.external_key] = _Known(row, origin)
         batch.history.enter(draft.external_key, draft.price_on or today, quote)
         return Fate.CREATED
     if known.deleted:
         return Fate.DELETED
     after = merged(known.row, row, price_only=draft.price_only)
+    if not draft.price_only:
+        described_here = known.origin[0] == batch.import_id and known.origin[1] != line
+        if described_here and contradicts(known.row, after, dated=draft.price_on is not None):
+            return None
+        known.origin = origin if after != known.row else known.origin
     entered: bool | None = False
     if draft.price_on is not None:
         entered = batch.history.enter(draft.external_key, draft.price_on, quote)

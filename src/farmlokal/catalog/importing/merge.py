@@ -1,7 +1,8 @@
 """What an imported row changes: rules on values, without I/O.
 
 - A newer observation of a price replaces it; an older one only enters the history. On the same day the file
-  that is read later corrects the earlier one; a file that contradicts itself is believed the first time.
+  that is read later corrects the earlier one.
+- A file that contradicts itself is believed the first time: so a second run of it changes nothing.
 - A source that only reports prices changes nothing else of a product that exists.
 - A product that was deleted stays deleted: its seller took it down, and a file does not know that.
 """
@@ -73,6 +74,11 @@ def merged(stored: Row, draft_row: Row, *, price_only: bool) -> Row:
         base = (*base[:ALIAS], stored[ALIAS], *base[ALIAS + 1 :])
     takes = draft_row if newer(draft_row[PRICE_ON], stored[PRICE_ON]) else stored
     return priced(base, takes[PRICE], takes[PRICE_ON])
+
+
+def contradicts(described: Row, after: Row, *, dated: bool) -> bool:
+    """Whether two rows of a file describe a product in two ways; prices of two days are no contradiction."""
+    return (priced(after, described[PRICE], described[PRICE_ON]) if dated else after) != described
 
 
 class History:

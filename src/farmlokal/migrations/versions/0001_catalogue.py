@@ -20,6 +20,7 @@ def upgrade() -> None:
     _categories()
     _search()
     _products()
+    _product_indexes()
     _price_history()
     _postcodes()
     _imports()
@@ -122,6 +123,8 @@ def _products() -> None:
         sa.Column("best_before", t.day()),
         sa.Column("image_url", t.text(1000)),
         sa.Column("source", t.text(20), nullable=False),  # agmarknet, generated, file or api
+        sa.Column("import_id", t.integer()),  # the import and the line that described it last
+        sa.Column("import_line", t.integer()),
         *_lifetime(),
         sa.CheckConstraint("price_minor >= 0", "ck_products_price"),
         sa.CheckConstraint("stock_milli >= 0", "ck_products_stock"),
@@ -130,6 +133,9 @@ def _products() -> None:
         sa.CheckConstraint("(pack_milli IS NULL) = (pack_unit IS NULL)", "ck_products_pack_unit"),
         **t.TABLE_OPTIONS,
     )
+
+
+def _product_indexes() -> None:
     # The importer's question: is this listing here already?
     op.create_index("uq_products_external_key", "products", ["external_key"], unique=True)
     # A price file names products by its own label.
