@@ -61,7 +61,7 @@ def test_products_do_not_depend_on_the_process(hash_seed: str) -> None:
 def test_as_many_products_come_as_were_asked_for(products: int) -> None:
     """As many products come as were asked for, each under a key of its own: the seed and a number."""
     keys = [draft.external_key for draft in generate(products, random_seed=9, today=TODAY)]
-    assert keys == [f"generated:9:{number}" for number in range(products)]
+    assert keys == [f"generated:9:{number:08}" for number in range(products)]
 
 
 @pytest.mark.parametrize(("products", "most"), [(1, 1), (4, 4), (50, 5), (1_200, 100), (900_000, 20_000)])

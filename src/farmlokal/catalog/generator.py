@@ -140,7 +140,7 @@ def generate(products: int, *, random_seed: int = 0, today: date) -> Iterator[Pr
         is_market = seller.kind is SellerKind.MARKET
         harvested_on, best_before = _dates(draw, days, good.commodity.shelf_life_days)
         yield ProductDraft(
-            external_key=f"{SOURCE}:{random_seed}:{number}",
+            external_key=f"{SOURCE}:{random_seed}:{number:08}",
             seller=seller,
             source=SOURCE,
             name=good.name,

@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TableClause, Update, bindparam, insert, literal_column, select, update
+from sqlalchemy import Select, TableClause, Update, bindparam, func, insert, literal_column, select, update
 
 from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
@@ -52,6 +52,21 @@ class CatalogueWriter:
         """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)."""
         columns = (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)
         await self._insert(tx, schema.products, columns, rows)
+
+    async def last_product_id(self, tx: Transaction) -> int:
+        """The greatest id, 0 for an empty catalogue."""
+        statement = select(func.coalesce(func.max(schema.products.c.id), literal_column("0")))
+        [(last,)] = await tx.fetch_all(str(statement.compile(dialect=self._dialect)))
+        return int(last)
+
+    async def insert_first_prices(self, tx: Transaction, after_id: int, today: str) -> None:
+        """The price of every product with a greater id as its first one, of its day or else of `today`."""
+        p = schema.products.c
+        day = func.coalesce(p.price_on, bindparam("today"))
+        first = select(p.id, day, p.price_minor).where(p.id > bindparam("after_id"))
+        statement = insert(schema.price_history).from_select(list(PRICE_COLUMNS[:3]), first)
+        parameters = {"after_id": after_id, "today": today}
+        await tx.execute(str(statement.compile(dialect=self._dialect)), parameters)
 
     async def update_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
         """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, updated_at_us, id); the version goes up by one."""

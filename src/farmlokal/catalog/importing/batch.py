@@ -5,7 +5,7 @@ file, and written in a handful more; so a batch of 10,000 rows costs a dozen rou
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -55,6 +55,7 @@ class _Batch:
     history: History
     refused: list[tuple[SourceRow, Rejected]]
     fates: Counter[Fate]
+    writing: Callable[[], None]
 
 
 class BatchLoader:
@@ -69,8 +70,13 @@ class BatchLoader:
         """Drop what is remembered between batches: before another file, or after a rollback."""
         self._ids.forget()
 
-    async def insert(self, tx: Transaction, drafts: Sequence[ProductDraft]) -> None:
-        """Insert products that are all new, with their first prices: a merge without anything to merge."""
+    async def insert(
+        self, tx: Transaction, drafts: Sequence[ProductDraft], writing: Callable[[], None]
+    ) -> None:
+        """Insert products that are all new, with their first prices but no price ranges.
+
+        `writing` is called when everything is decided and the database begins to write.
+        """
         now_us, today = self._clock.now_us(), self._clock.today().isoformat()
         await self._ids.learn(tx, drafts, now_us)
         of = self._ids.of
@@ -78,21 +84,24 @@ class BatchLoader:
             (*product_row(draft, *of(draft)), None, None, draft.created_at_us or now_us, now_us, 1)
             for draft in drafts
         ]
+        last = await self._writer.last_product_id(tx)
+        writing()
         await self._writer.insert_products(tx, rows)
-        ids = await self._writer.product_ids(tx, [draft.external_key for draft in drafts])
-        prices = [
-            (
-                *(ids[draft.external_key], draft.price_on or today, draft.price_minor),
-                *(draft.price_low_minor, draft.price_high_minor, None),
-            )
-            for draft in drafts
-        ]
-        await self._writer.insert_prices(tx, prices)
+        await self._writer.insert_first_prices(tx, last, today)
 
-    async def load(self, tx: Transaction, import_id: int | None, rows: Sequence[SourceRow]) -> Counter[Fate]:
-        """Merge the rows, in their order; returns how many met which fate."""
+    async def load(
+        self,
+        tx: Transaction,
+        import_id: int | None,
+        rows: Sequence[SourceRow],
+        writing: Callable[[], None],
+    ) -> Counter[Fate]:
+        """Merge the rows, in their order; returns how many met which fate.
+
+        `writing` is called when everything is decided and the database begins to write.
+        """
         refused = [(row, row.value) for row in rows if isinstance(row.value, Rejected)]
-        batch = _Batch(import_id, {}, History({}), refused, Counter())
+        batch = _Batch(import_id, {}, History({}), refused, Counter(), writing)
         if drafts := _of(rows, ProductDraft):
             await self._load_products(tx, batch, drafts)
         if observations := _of(rows, PriceObservation):
@@ -173,6 +182,7 @@ class BatchLoader:
     async def _write_products(
         self, tx: Transaction, batch: _Batch, now_us: int, born: dict[str, int]
     ) -> None:
+        batch.writing()
         new = [known for known in batch.products.values() if known.id is None]
         await self._writer.insert_products(
             tx, [(*known.row, *known.origin, born[known.row[0]], now_us, 1) for known in new]

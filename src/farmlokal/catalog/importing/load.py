@@ -8,10 +8,10 @@ import asyncio
 import gc
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from typing import TypeVar
+from typing import Generic, Self, TypeVar
 
 from msgspec import Struct
 
@@ -68,20 +68,40 @@ def _no_collection() -> Iterator[None]:
         gc.enable()
 
 
-async def _batches(rows: Iterable[T]) -> AsyncIterator[list[T]]:
-    """The rows in batches; the next one is read in a thread while the caller writes the last."""
-    remaining = iter(rows)
+class _Batches(Generic[T]):
+    """Rows in batches, of which the next is read in a thread from the moment `begin` is called.
 
-    def read() -> list[T]:
-        return list(islice(remaining, BATCH_ROWS))
+    The moment is when the writing of the last one begins: SQLite then works without the interpreter, which
+    reads on. Any earlier, the two would only take turns.
+    """
 
-    coming = asyncio.ensure_future(asyncio.to_thread(read))
-    try:
-        while batch := await coming:
-            coming = asyncio.ensure_future(asyncio.to_thread(read))
-            yield batch
-    finally:
-        await asyncio.gather(coming, return_exceptions=True)
+    def __init__(self, rows: Iterable[T]) -> None:
+        self._rows = iter(rows)
+        self._coming: asyncio.Future[list[T]] | None = None
+
+    def begin(self) -> None:
+        """Start reading the next batch, if that is not under way."""
+        if self._coming is None:
+            self._coming = asyncio.ensure_future(
+                asyncio.to_thread(lambda: list(islice(self._rows, BATCH_ROWS)))
+            )
+
+    async def next(self) -> list[T]:
+        """The next batch; empty at the end."""
+        self.begin()
+        assert self._coming is not None
+        coming, self._coming = self._coming, None
+        return await coming
+
+    def _read(self) -> list[T]:
+        return list(islice(self._rows, BATCH_ROWS))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._coming is not None:
+            await asyncio.gather(self._coming, return_exceptions=True)
 
 
 class Importer:
@@ -99,12 +119,13 @@ class Importer:
         import_id, done, fates = await self._begin(source)
         resumed_at = done
         with _no_collection():
-            async for batch in _batches(islice(source.read(progress), done, None)):
-                async with self._database.transaction() as tx:
-                    fates += await self._loader.load(tx, import_id, batch)
-                    done += len(batch)
-                    finished_at_us = self._clock.now_us() if done >= rows else None
-                    await self._record(tx, import_id, done, fates, finished_at_us)
+            async with _Batches(islice(source.read(progress), done, None)) as batches:
+                while batch := await batches.next():
+                    async with self._database.transaction() as tx:
+                        fates += await self._loader.load(tx, import_id, batch, batches.begin)
+                        done += len(batch)
+                        finished_at_us = self._clock.now_us() if done >= rows else None
+                        await self._record(tx, import_id, done, fates, finished_at_us)
         if not rows:
             async with self._database.transaction() as tx:
                 await self._record(tx, import_id, 0, fates, self._clock.now_us())
@@ -124,19 +145,25 @@ class Importer:
         self._loader.forget()
         empty = not await self._database.fetch_all("SELECT 1 FROM products LIMIT 1")
         with _no_collection():
-            if empty:
-                async with self._database.bulk_load("products") as tx:
-                    async for batch in _batches(drafts):
-                        await self._loader.insert(tx, batch)
-                        fates[Fate.CREATED] += len(batch)
-                        progress(len(batch))
-                return fates
-            async for batch in _batches(drafts):
-                rows = [SourceRow(0, draft, "") for draft in batch]
-                async with self._database.transaction() as tx:
-                    fates += await self._loader.load(tx, None, rows)
-                progress(len(batch))
+            async with _Batches(drafts) as batches:
+                if empty:
+                    await self._insert(batches, fates, progress)
+                while batch := await batches.next():
+                    rows = [SourceRow(0, draft, "") for draft in batch]
+                    async with self._database.transaction() as tx:
+                        fates += await self._loader.load(tx, None, rows, batches.begin)
+                    progress(len(batch))
         return fates
+
+    async def _insert(
+        self, batches: _Batches[ProductDraft], fates: Counter[Fate], progress: Callable[[int], None]
+    ) -> None:
+        """All batches into an empty catalogue, in one transaction."""
+        async with self._database.bulk_load("products") as tx:
+            while batch := await batches.next():
+                await self._loader.insert(tx, batch, batches.begin)
+                fates[Fate.CREATED] += len(batch)
+                progress(len(batch))
 
     async def load_reference_postcodes(self) -> None:
         """The postcodes of the reference table, so that a catalogue without a postcode file has some."""
@@ -152,7 +179,7 @@ class Importer:
             for town in reference.districts()
         ]
         async with self._database.transaction() as tx:
-            await self._loader.load(tx, None, [SourceRow(0, place, "") for place in places])
+            await self._loader.load(tx, None, [SourceRow(0, place, "") for place in places], lambda: None)
 
     async def _begin(self, source: Source) -> tuple[int, int, Counter[Fate]]:
         """(import id, rows done, fates so far): where an interrupted import of this very file stopped."""

@@ -154,8 +154,10 @@ class SqliteDatabase:
                 await tx.execute(sql)
 
     async def optimize(self) -> None:
-        """Refresh the planner's statistics after a bulk load."""
-        await self._write(lambda connection: connection.execute("ANALYZE"))
+        """Refresh the planner's statistics after a bulk load, from a thousand entries of each index."""
+        await self._write(
+            lambda connection: connection.executescript("PRAGMA analysis_limit = 1000; ANALYZE")
+        )
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         assert self._write_thread is not None, "open() first"
