@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
 from pydantic import Secret
 
@@ -16,6 +16,9 @@ from farmlokal.settings.values import plain, refused, separated
 
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?")
 _SUPPLIER = re.compile(r"([a-z0-9][a-z0-9-]{0,39})=([a-z]+):(.+)")
+
+
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 
 
 class MaskedUrl(Secret[str]):
@@ -129,11 +132,13 @@ def suppliers(*formats: str) -> Callable[[str], tuple[SupplierSource, ...]]:
 
 
 def _split(text: str, accepted: str) -> SplitResult:
-    """The parts of a URL. `urlsplit` drops line ends without a word, hence `plain` first."""
-    try:
-        url = urlsplit(plain(text))
-    except ValueError:
-        raise refused("malformed", accepted) from None
+    """The parts of a URL (RFC 3986, appendix B). The library's `urlsplit` knows no lists of hosts: its newer
+    releases refuse one with an IPv6 address in it."""
+    match = _URL.fullmatch(plain(text))
+    if not match:
+        raise refused("malformed", accepted)
+    scheme, *parts = (part or "" for part in match.groups())
+    url = SplitResult(scheme.lower(), *parts)
     # An @ later than the host is a password with a raw / or # in it, cut in two: it would be shown unmasked.
     if re.search(r"\s", text) or url.netloc.count("@") > 1 or "@" in url.path + url.query + url.fragment:
         raise refused("malformed", accepted)
