@@ -84,6 +84,7 @@ class SqliteDatabase:
         try:
             await asyncio.get_running_loop().run_in_executor(self._write_thread, self._connect_writer)
         except sqlite3.DatabaseError as error:
+            await self.close()
             raise Unavailable(f"{self.path.name} cannot be opened as a SQLite database") from error
         self._read_threads = ThreadPoolExecutor(self.readers, "sqlite-read", self._connect_reader)
 
@@ -190,10 +191,10 @@ class SqliteDatabase:
         connection = sqlite3.connect(
             self.path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
+        self._connections.append(connection)  # before anything can fail, so that it is closed
         for statement in (*_SETTINGS, *more):
             connection.execute(statement)
         self._local.connection = connection
-        self._connections.append(connection)
 
 
 class Transaction:
