@@ -171,12 +171,13 @@ def test_search_is_containment_of_words(
 ) -> None:
     """A text is found when each word of the search stands inside some word of it, by the first sixteen
     letters of each: nothing more is found and nothing less."""
+    # Drawn first: a draw may end the example, and would leave a connection open.
+    pieces = [data.draw(st.sampled_from(names), label="piece of") for _ in range(2)]
+    searches += [piece[data.draw(st.integers(0, len(piece))) :] for piece in pieces]
     path = new_database(tmp_path_factory.mktemp("search"))
     connection = connect(path)
     shelf = Shelf(connection)
     products = {shelf.product(name): name for name in names}
-    pieces = [data.draw(st.sampled_from(names), label="piece of") for _ in range(2)]
-    searches += [piece[data.draw(st.integers(0, len(piece))) :] for piece in pieces]
 
     async def go() -> None:
         async with catalogue(path) as service:
