@@ -7,6 +7,7 @@ on at that row when it is run again; a finished one starts anew and finds nothin
 import asyncio
 import gc
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -57,15 +58,26 @@ class Summary(Struct, frozen=True, kw_only=True):
         return any(self.fates.get(fate) for fate in (Fate.CREATED, Fate.UPDATED, Fate.OLDER))
 
 
+_SWITCH_INTERVAL_S = 0.0005
+"""How long the thread that reads may keep the interpreter from the thread that writes. SQLite gives it up
+for each statement and needs it back between two: at Python's own 5 ms it waited as long as it worked."""
+
+
 @contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without the cycle collector: a batch holds 10^5 tuples until its end, none in a cycle, and looking
-    through them again and again took a tenth of a load."""
+def _bulk() -> Iterator[None]:
+    """The interpreter as a load needs it: quick to change threads, and without the cycle collector.
+
+    A batch holds 10^5 tuples until its end, none in a cycle, and looking through them again and again took a
+    tenth of a load.
+    """
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
+        sys.setswitchinterval(interval)
 
 
 class _Batches(Generic[T]):
@@ -82,9 +94,7 @@ class _Batches(Generic[T]):
     def begin(self) -> None:
         """Start reading the next batch, if that is not under way."""
         if self._coming is None:
-            self._coming = asyncio.ensure_future(
-                asyncio.to_thread(lambda: list(islice(self._rows, BATCH_ROWS)))
-            )
+            self._coming = asyncio.ensure_future(asyncio.to_thread(self._read))
 
     async def next(self) -> list[T]:
         """The next batch; empty at the end."""
@@ -118,7 +128,7 @@ class Importer:
         self._loader.forget()
         import_id, done, fates = await self._begin(source)
         resumed_at = done
-        with _no_collection():
+        with _bulk():
             async with _Batches(islice(source.read(progress), done, None)) as batches:
                 while batch := await batches.next():
                     async with self._database.transaction() as tx:
@@ -144,7 +154,7 @@ class Importer:
         fates: Counter[Fate] = Counter()
         self._loader.forget()
         empty = not await self._database.fetch_all("SELECT 1 FROM products LIMIT 1")
-        with _no_collection():
+        with _bulk():
             async with _Batches(drafts) as batches:
                 if empty:
                     await self._insert(batches, fates, progress)
