@@ -56,6 +56,7 @@ def _ascii_digit(char: str) -> str:
     return char if value is None else str(int(value))
 
 
+@lru_cache(maxsize=4096)
 def sort_key(name: str) -> bytes:
     """The bytes by which `sort=name` orders: the folded name in UTF-8, at most `SORT_KEY_BYTES` of it."""
     key = fold(name).encode("utf-8", "surrogatepass")

@@ -43,15 +43,10 @@ class CatalogueWriter:
         columns = ("id", "deleted_at_us", *ORIGIN_COLUMNS, *PRODUCT_COLUMNS)
         return await self._find(tx, schema.products, columns, {column: keys})
 
-    async def product_ids(self, tx: Transaction, external_keys: Iterable[str]) -> dict[str, int]:
-        """Ids by external key."""
-        rows = await self._find(tx, schema.products, ("external_key", "id"), {"external_key": external_keys})
-        return dict(rows)
-
-    async def insert_products(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)."""
+    async def insert_products(self, tx: Transaction, rows: Sequence[Row]) -> list[int]:
+        """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS); returns their ids, in order."""
         columns = (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS)
-        await self._insert(tx, schema.products, columns, rows)
+        return await self._insert(tx, schema.products, columns, rows)
 
     async def last_product_id(self, tx: Transaction) -> int:
         """The greatest id, 0 for an empty catalogue."""
@@ -76,9 +71,9 @@ class CatalogueWriter:
         """(id, *SELLER_COLUMNS)."""
         return await self._find(tx, schema.sellers, ("id", *SELLER_COLUMNS), {"external_key": keys})
 
-    async def insert_sellers(self, tx: Transaction, rows: Sequence[Row]) -> None:
-        """Rows of (*SELLER_COLUMNS, *LIFETIME_COLUMNS)."""
-        await self._insert(tx, schema.sellers, (*SELLER_COLUMNS, *LIFETIME_COLUMNS), rows)
+    async def insert_sellers(self, tx: Transaction, rows: Sequence[Row]) -> list[int]:
+        """Rows of (*SELLER_COLUMNS, *LIFETIME_COLUMNS); returns their ids, in order."""
+        return await self._insert(tx, schema.sellers, (*SELLER_COLUMNS, *LIFETIME_COLUMNS), rows)
 
     async def update_sellers(self, tx: Transaction, rows: Sequence[Row]) -> None:
         """Rows of (*SELLER_COLUMNS, updated_at_us, id); the version goes up by one."""
@@ -95,19 +90,16 @@ class CatalogueWriter:
     async def document_ids(self, tx: Transaction, documents: Iterable[fulltext.Document]) -> dict[str, int]:
         """The ids of search documents by digest; those that are new are stored and indexed."""
         wanted = {document.digest: document for document in documents}
-        found = await self._document_ids(tx, wanted)
+        known = await self._find(tx, schema.search_documents, ("digest", "id"), {"digest": wanted})
+        found: dict[str, int] = dict(known)
         new = [document for digest, document in wanted.items() if digest not in found]
-        if new:
-            sql = fulltext.insert_sql(self._dialect)
-            await tx.execute_many(sql, [fulltext.insert_row(self._dialect, document) for document in new])
-            found |= await self._document_ids(tx, [document.digest for document in new])
-            index_sql = fulltext.insert_index_sql(self._dialect)
-            if index_sql is not None:
-                await tx.execute_many(index_sql, [(found[each.digest], each.grams) for each in new])
+        rows = [fulltext.insert_row(self._dialect, document) for document in new]
+        created = await tx.insert_many(fulltext.insert_sql(self._dialect), rows)
+        found.update((document.digest, identity) for document, identity in zip(new, created, strict=True))
+        index_sql = fulltext.insert_index_sql(self._dialect)
+        if new and index_sql is not None:
+            await tx.execute_many(index_sql, [(found[each.digest], each.grams) for each in new])
         return found
-
-    async def _document_ids(self, tx: Transaction, digests: Iterable[str]) -> dict[str, int]:
-        return dict(await self._find(tx, schema.search_documents, ("digest", "id"), {"digest": digests}))
 
     async def prices_on(self, tx: Transaction, product_ids: Iterable[int], days: Iterable[str]) -> list[Row]:
         """PRICE_COLUMNS of these products on these days."""
@@ -168,9 +160,9 @@ class CatalogueWriter:
 
     async def _insert(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]
-    ) -> None:
+    ) -> list[int]:
         statement = insert(table).values({name: bindparam(name) for name in columns})
-        await tx.insert_many(str(statement.compile(dialect=self._positional)), rows)
+        return await tx.insert_many(str(statement.compile(dialect=self._positional)), rows)
 
     async def _update_by_id(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], rows: Sequence[Row]

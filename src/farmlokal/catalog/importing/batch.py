@@ -78,11 +78,10 @@ class BatchLoader:
         `writing` is called when everything is decided and the database begins to write.
         """
         now_us, today = self._clock.now_us(), self._clock.today().isoformat()
-        await self._ids.learn(tx, drafts, now_us)
-        of = self._ids.of
+        ids = await self._ids.learn(tx, drafts, now_us)
         rows = [
-            (*product_row(draft, *of(draft)), None, None, draft.created_at_us or now_us, now_us, 1)
-            for draft in drafts
+            (*product_row(draft, *refers), None, None, draft.created_at_us or now_us, now_us, 1)
+            for draft, refers in zip(drafts, ids, strict=True)
         ]
         last = await self._writer.last_product_id(tx)
         writing()
@@ -116,12 +115,12 @@ class BatchLoader:
         self, tx: Transaction, batch: _Batch, drafts: Sequence[tuple[SourceRow, ProductDraft]]
     ) -> None:
         now_us, today = self._clock.now_us(), self._clock.today().isoformat()
-        await self._ids.learn(tx, [draft for _, draft in drafts], now_us)
+        ids = await self._ids.learn(tx, [draft for _, draft in drafts], now_us)
         keys = [draft.external_key for _, draft in drafts]
         _know(batch, await self._writer.products_by(tx, "external_key", keys))
         await self._know_history(tx, batch, [draft.price_on or today for _, draft in drafts])
-        for row, draft in drafts:
-            fate = _merge_draft(batch, draft, row.line, self._ids.of(draft), today)
+        for (row, draft), refers in zip(drafts, ids, strict=True):
+            fate = _merge_draft(batch, draft, row.line, refers, today)
             self._count(batch, row, fate, "describes the same product otherwise")
         born = {draft.external_key: draft.created_at_us or now_us for _, draft in reversed(drafts)}
         await self._write_products(tx, batch, now_us, born)
@@ -184,7 +183,7 @@ class BatchLoader:
     ) -> None:
         batch.writing()
         new = [known for known in batch.products.values() if known.id is None]
-        await self._writer.insert_products(
+        created = await self._writer.insert_products(
             tx, [(*known.row, *known.origin, born[known.row[0]], now_us, 1) for known in new]
         )
         changed = [known for known in batch.products.values() if known.id is not None and known.changed]
@@ -192,8 +191,7 @@ class BatchLoader:
             tx, [(*known.row, *known.origin, now_us, known.id) for known in changed]
         )
         ids = {key: known.id for key, known in batch.products.items() if known.id is not None}
-        if new:
-            ids |= await self._writer.product_ids(tx, [known.row[0] for known in new])
+        ids.update((known.row[0], identity) for known, identity in zip(new, created, strict=True))
         added = [(ids[key], day, *quote) for (key, day), quote in batch.history.added.items()]
         await self._writer.insert_prices(tx, added)
         corrected = [(*quote, ids[key], day) for (key, day), quote in batch.history.corrected.items()]

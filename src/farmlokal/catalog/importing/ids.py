@@ -32,21 +32,21 @@ class Ids:
         self._categories.clear()
         self._wordings.clear()
 
-    def of(self, draft: ProductDraft) -> tuple[int, int, int]:
-        """(seller id, category id, search id) of a draft that `learn` has seen."""
-        return (
-            self._sellers[draft.seller.external_key],
-            self._categories[draft.category],
-            self._wordings[_wording(draft)],
-        )
-
-    async def learn(self, tx: Transaction, drafts: Sequence[ProductDraft], now_us: int) -> None:
-        """Look up or create whatever these drafts refer to."""
+    async def learn(
+        self, tx: Transaction, drafts: Sequence[ProductDraft], now_us: int
+    ) -> list[tuple[int, int, int]]:
+        """(seller id, category id, search id) of each draft; what they refer to is looked up or created."""
         if len(self._sellers) + len(self._wordings) > REMEMBERED:
             self.forget()
+        wordings = [_wording(draft) for draft in drafts]
         await self._learn_sellers(tx, drafts, now_us)
         await self._learn_categories(tx, {draft.category for draft in drafts})
-        await self._learn_wordings(tx, {_wording(draft) for draft in drafts})
+        await self._learn_wordings(tx, set(wordings))
+        sellers, categories, search = self._sellers, self._categories, self._wordings
+        return [
+            (sellers[draft.seller.external_key], categories[draft.category], search[wording])
+            for draft, wording in zip(drafts, wordings, strict=True)
+        ]
 
     async def _learn_sellers(self, tx: Transaction, drafts: Iterable[ProductDraft], now_us: int) -> None:
         """The first description of a seller in an import counts; later ones in the same import do not."""
@@ -57,6 +57,7 @@ class Ids:
         if not described:
             return
         stored = {row[1]: row for row in await self._writer.sellers_by_key(tx, described)}
+        self._sellers.update((key, row[0]) for key, row in stored.items())
         new, changed = [], []
         for key, draft in described.items():
             row = _seller_row(draft.seller)
@@ -67,9 +68,9 @@ class Ids:
             after = _merged_seller(tuple(before), row, price_only=draft.price_only)
             if after != tuple(before):
                 changed.append((*after, now_us, identity))
-        await self._writer.insert_sellers(tx, new)
+        created = await self._writer.insert_sellers(tx, new)
+        self._sellers.update((row[0], identity) for row, identity in zip(new, created, strict=True))
         await self._writer.update_sellers(tx, changed)
-        self._sellers.update((row[1], row[0]) for row in await self._writer.sellers_by_key(tx, described))
 
     async def _learn_categories(self, tx: Transaction, names: set[str]) -> None:
         if names <= self._categories.keys():

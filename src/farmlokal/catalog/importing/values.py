@@ -229,11 +229,14 @@ def day(field: str, value: object, latest: date | None = None, *, indian: bool =
     """A date as ISO text: from the year 2000, at most `latest`; ``31/12/2026`` too where `indian`."""
     if value is None or value == "":
         raise missing(field)
-    if not isinstance(value, str) or isinstance(value, Number):
+    if not isinstance(value, str) or isinstance(value, Number) or len(value) > NUMBER_CHARS:
         raise RowError("bad_date", f"{field} is {shown(value)}; accepted: a date such as 2026-07-24")
-    if len(value) > NUMBER_CHARS:
-        raise RowError("bad_date", f"{field} is {shown(value)}; accepted: a date such as 2026-07-24")
-    found = _day(field, value, indian)
+    return _day_until(field, value, latest, indian)
+
+
+@lru_cache(maxsize=4096)
+def _day_until(field: str, written: str, latest: date | None, indian: bool) -> str:
+    found = _day(field, written, indian)
     if latest is not None and found > latest.isoformat():
         raise RowError("future_date", f"{field} is {found}; accepted: no day after {latest.isoformat()}")
     return found
@@ -244,7 +247,6 @@ def day_after(today: date | None) -> date | None:
     return None if today is None or today == date.max else today + timedelta(days=1)
 
 
-@lru_cache(maxsize=4096)
 def _day(field: str, written: str, indian: bool) -> str:
     stripped = written.strip()
     accepted = "a date such as 2026-07-24 or 24/07/2026" if indian else "a date such as 2026-07-24"

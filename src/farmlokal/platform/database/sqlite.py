@@ -217,23 +217,30 @@ class Transaction:
         """Run one statement for many rows."""
         await self._write(lambda connection: connection.executemany(sql, rows))
 
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run ``INSERT … VALUES (?, …)`` for many rows, a thousand or so in one statement.
+    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Run ``INSERT … VALUES (?, …)`` for many rows, a thousand or so in one statement; returns the ids
+        of the rows, in their order, where the table numbers them.
 
         SQLite works on one statement without the interpreter, so that another thread can read the next rows
-        of a file meanwhile; with a statement a row the two would wait for each other at every row.
+        of a file meanwhile; with a statement a row the two would wait for each other at every row. The ids
+        are not asked for, for the same reason: within a statement each is one more than the last.
         """
         head, _, one = sql.rpartition(" VALUES ")
         size = max(1, _VARIABLES // len(rows[0])) if rows else 1
 
-        def write(connection: sqlite3.Connection) -> None:
+        def write(connection: sqlite3.Connection) -> list[int]:
+            ids: list[int] = []
             for start in range(0, len(rows), size):
                 some = rows[start : start + size]
-                connection.execute(
+                inserted = connection.execute(
                     f"{head} VALUES {', '.join([one] * len(some))}", [*chain.from_iterable(some)]
                 )
+                end = (inserted.lastrowid or 0) + 1
+                ids.extend(range(end - len(some), end))
+            return ids
 
-        await self._write(write)
+        ids: list[int] = await self._write(write)
+        return ids
 
 
 class _refusals:  # noqa: N801  reads as a clause: `with _refusals():`
