@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from tests.faults.processes import START_S, STOP_S, OwnedProcess
-from tests.support.servers.place import free_port
+from tests.support.servers.place import free_port as free_port
 
 _OURS = ("FARMLOKAL_", "DB_", "REDIS_URL", "PORT")
 
