@@ -2,10 +2,14 @@
 
 from contextlib import closing
 
+import pytest
+
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf
-from tests.support.engines import Engine, FreshDatabase
+from tests.support.engines import ENGINES, Engine, FreshDatabase
 from tests.support.market import Market
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 ROW = {
     "name": "Tómato 🍅 100%?",
