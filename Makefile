@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test check hostile fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -46,6 +46,9 @@ check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts
 	$(TYPES)
 	$(IMPORTS)
 	$(TEST)
+
+test-mysql: $(VENV)/dev.stamp  ## the tests of databases on MySQL too; fetches its packages once, 60 MB, into .cache
+	@FARMLOKAL_TEST_MYSQL=1 $(TEST) -k mysql $(ARGS)
 
 hostile: $(VENV)/dev.stamp  ## 50,000 hostile requests against a server with 35,000 products, about two minutes
 	@FARMLOKAL_TEST_HOSTILE_REQUESTS=50000 FARMLOKAL_TEST_HOSTILE_PRODUCTS=35000 \
@@ -79,7 +82,7 @@ clean:  ## remove .venv, caches and compiled files; var/, where the data is, sta
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
-	  printf '  make %-9s %s\n' "$$target" "$$does"; \
+	  printf '  make %-10s %s\n' "$$target" "$$does"; \
 	done
 
 loadtest e2e chaos cluster test-cluster:

@@ -7,11 +7,9 @@ import redis
 from redis.cluster import RedisCluster
 
 from tests.faults.processes import wait_until
-from tests.support.engines import unavailable
 from tests.support.servers.certificates import certificates
 from tests.support.servers.groups import clustered, replicated, watched
-from tests.support.servers.place import Missing
-from tests.support.servers.valkey import NO_RETRY, Valkey, tls_program
+from tests.support.servers.valkey import NO_RETRY, Valkey
 
 
 def test_a_replica_refuses_writes() -> None:
@@ -47,10 +45,6 @@ def test_a_cluster_covers_every_key() -> None:
 
 def test_valkey_behind_tls(tmp_path: Path) -> None:
     """With certificates a server speaks TLS only, and only to those who trust its authority."""
-    try:
-        tls_program()
-    except Missing as missing:
-        unavailable(missing)
     with Valkey(certificates=certificates(tmp_path), password="secret") as server:
         assert server.url.startswith("rediss://:secret@")
         assert server.ask("SET", "a", 1)

@@ -6,23 +6,27 @@ them, because there a skip would be seen by nobody.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import NamedTuple, Protocol
 
 import pytest
 
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.servers.mariadb import MariaDb
+from tests.support.servers.mysql import MySql
 from tests.support.servers.place import Missing
 from tests.support.servers.sql import Database, SqlServer
 from tests.support.servers.sql import connect as connect_to
 from tests.support.servers.valkey import Valkey
 from tests.support.sql_connection import Connection, MysqlConnection
 
-ENGINES = ("sqlite", "mariadb")
+MYSQL = os.environ.get("FARMLOKAL_TEST_MYSQL") == "1"
+"""Whether MySQL is asked for: its first start downloads it."""
+
+ENGINES = ("sqlite", "mariadb", *(["mysql"] if MYSQL else []))
 """Engines on which rows can be written."""
 
 SERVED = ENGINES if find_spec("farmlokal.platform.database.mysql") else ("sqlite",)
@@ -77,13 +81,24 @@ class ServerEngine:
 @pytest.fixture(scope="session")
 def mariadb_server() -> Iterator[MariaDb]:
     """The MariaDB of this test process. A test that freezes or kills its server starts its own."""
-    yield from _shared(MariaDb())
+    with MariaDb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[MySql]:
+    """The MySQL of this test process, where FARMLOKAL_TEST_MYSQL=1 asks for it."""
+    if not MYSQL:
+        pytest.skip("MySQL is tested by `make test-mysql`")
+    with MySql() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
     """The Valkey of this test process, with whatever other tests left in it: see `valkey`."""
-    yield from _shared(Valkey())
+    with Valkey() as server:
+        yield server
 
 
 @pytest.fixture
@@ -121,19 +136,16 @@ def fresh_shelf(fresh_database: FreshDatabase) -> Iterator[Shelf]:
         yield Shelf(connection)
 
 
-def _shared(server: AbstractContextManager[Any]) -> Iterator[Any]:
-    try:
-        entered = server.__enter__()
-    except Missing as missing:
-        unavailable(missing)
-    try:
-        yield entered
-    finally:
-        server.__exit__(None, None, None)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Make a skip of a test whose server is missing, but in CI, where nobody would see it.
 
-
-def unavailable(missing: Missing) -> NoReturn:
-    """Skip, or in CI fail, for want of a server."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{missing}; CI=true asks for it", pytrace=False)
-    pytest.skip(str(missing))
+    All of them have one place, this file: the summary folds skips by place, and says it once.
+    """
+    report = yield
+    missing = call.excinfo.value if call.excinfo else None
+    if isinstance(missing, Missing) and os.environ.get("CI") != "true":
+        report.outcome, report.longrepr = "skipped", (__file__, 1, f"Skipped: {missing}")
+    return report

@@ -49,7 +49,8 @@ class SqlServer:
     """A private server; enter it to start it, leave it to stop it and remove its data.
 
     `options` are the server's own, as on its command line without the dashes:
-    ``{"read-only": "ON", "log-bin": "binlog"}``. `process` freezes, kills and restarts it.
+    ``{"read-only": "ON", "log-bin": "binlog"}``, with "" for one that takes no value. `process` freezes,
+    kills and restarts it.
     """
 
     scheme: str
@@ -82,7 +83,10 @@ class SqlServer:
                 "pid-file": folder / "pid",
                 "log-error": folder / "errors.log",
             }
-            given = [f"--{name}={value}" for name, value in {**own, **self.options}.items()]
+            given = [
+                f"--{name}={value}" if value != "" else f"--{name}"
+                for name, value in {**own, **self.options}.items()
+            ]
             self.process = OwnedProcess([*self.command(folder), *given], folder / "errors.log", self._answers)
             resources.callback(self.process.kill)
             self.process.start()
