@@ -11,6 +11,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from farmlokal import migrations
+from farmlokal.catalog.cost import cost
 from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
@@ -20,9 +21,13 @@ from farmlokal.ops.preflight import require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
-from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.metrics import LimitCounts, RequestCounts
+from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
+from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
+from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
@@ -31,17 +36,23 @@ TAGS = {
 }
 
 
+EXPOSED = ["ETag", "Link", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
+"""Headers that scripts of other origins may read."""
+
+
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock = clock or SystemClock()
     database = database_at(settings.database_url.get_secret_value(), settings.database_pool)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts = RequestCounts()
+    counts, limits = RequestCounts(), LimitCounts()
+    redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema = migrations.newest()
     catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database), CursorCodec(keys)))
     ops = OpsRoutes(
         database,
         counts,
+        limits,
         clock,
         expected_schema=schema,
         private=settings.profile == "production",
@@ -56,18 +67,37 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             stack.push_async_callback(database.close)
             await database.open()
             await require_schema(database, schema)
+            if redis is not None:
+                stack.push_async_callback(redis.close)
+                await redis.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
     routes = [*(operation.route for operation in operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts)
+    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "HEAD"],
-            expose_headers=["ETag", "Link", "X-Request-ID", "Retry-After"],
+            expose_headers=EXPOSED,
         )
     return app
+
+
+def _admission(
+    settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+) -> Admission | None:
+    """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
+    if settings.rate_limit is None:
+        return None
+    limit = settings.rate_limit
+    policy = Policy("default", limit.requests, limit.window_s, limit.burst)
+    limiter: Limiter = (
+        RedisLimiter(redis, policy, clock, counts)
+        if redis is not None
+        else MemoryLimiter(policy, clock, counts)
+    )
+    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost)

@@ -15,7 +15,7 @@ from farmlokal.errors import Forbidden, NotFound
 from farmlokal.ops.health import Readiness, check_database
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.sqlite import SqliteDatabase
-from farmlokal.platform.metrics import Memory, RequestCounts, memory
+from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, memory
 from farmlokal.platform.web.openapi import Operation
 
 DOCS_POLICY = (
@@ -48,6 +48,14 @@ class Alive(Struct, frozen=True):
     status: str = "ok"
 
 
+class RateLimiting(Struct, frozen=True, rename="camel"):
+    """Requests that the limiter admitted and refused; of both, those decided while Redis did not answer."""
+
+    admitted: int
+    refused: int
+    by_fallback: int
+
+
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status."""
 
@@ -55,6 +63,7 @@ class Metrics(Struct, frozen=True):
     uptime: float
     memory: Memory
     requests: Mapping[str, int]
+    rate_limit: RateLimiting = msgspec.field(name="rateLimit")
     in_flight: int = msgspec.field(name="inFlight", default=0)
 
 
@@ -65,6 +74,7 @@ class OpsRoutes:
         self,
         database: SqliteDatabase,
         counts: RequestCounts,
+        limits: LimitCounts,
         clock: SystemClock,
         *,
         expected_schema: str,
@@ -73,6 +83,7 @@ class OpsRoutes:
     ) -> None:
         self._database = database
         self._counts = counts
+        self._limits = limits
         self._clock = clock
         self._expected_schema = expected_schema
         self._private = private
@@ -100,7 +111,8 @@ class OpsRoutes:
         self._only_if_public()
         uptime = self._clock.monotonic_s() - self._started_s
         answered = dict(sorted(self._counts.by_status_class.items()))
-        return _json(Metrics("ok", round(uptime, 3), memory(), answered, self._counts.in_flight))
+        limiting = RateLimiting(self._limits.admitted, self._limits.refused, self._limits.by_fallback)
+        return _json(Metrics("ok", round(uptime, 3), memory(), answered, limiting, self._counts.in_flight))
 
     async def openapi(self, _request: Request) -> Response:
         """GET /openapi.json."""
@@ -134,7 +146,9 @@ class OpsRoutes:
         }
         private = [HTTPStatus.FORBIDDEN] if self._private else []
         return [
-            Operation("/healthz", self.healthz, "live", "The process answers", Alive, "operations"),
+            Operation(
+                "/healthz", self.healthz, "live", "The process answers", Alive, "operations", limited=False
+            ),
             Operation(
                 "/readyz",
                 self.readyz,
@@ -143,6 +157,7 @@ class OpsRoutes:
                 Readiness,
                 "operations",
                 more_statuses=unready,
+                limited=False,
             ),
             Operation(
                 "/metrics",
