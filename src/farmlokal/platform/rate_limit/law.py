@@ -20,10 +20,14 @@ class Policy:
     window_s: int
     burst: int
 
+    def unit(self, second: int) -> int:
+        """Time in which a unit grows, in whole parts of a `second`: rounded up, so that the law holds."""
+        return -(-self.window_s * second // self.requests)
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whose quota: `kind` says what `name` is. So an address and an OAuth client of that name do not share."""
+    """Whose quota: `kind` says what `name` is. An address and an OAuth client of that name do not share."""
 
     kind: str
     name: str
@@ -63,13 +67,13 @@ def decision(policy: Policy, ahead: int, cost: int, *, second: int, admitted: bo
 
     `ahead` is time, `second` of it to the second: what the caller has saved up, after the spending.
     """
-    window = policy.window_s * second
-    left = min(policy.burst, max(0, ahead) * policy.requests // window)
+    unit = policy.unit(second)
+    left = min(policy.burst, max(0, ahead) // unit)
     return Decision(
         admitted,
         left,
-        _seconds(-(-(left + 1) * window // policy.requests) - ahead, second),
-        0 if admitted else _seconds(-(-max(1, cost) * window // policy.requests) - ahead, second),
+        _seconds((left + 1) * unit - ahead, second),
+        0 if admitted else _seconds(max(1, cost) * unit - ahead, second),
     )
 
 

@@ -1,6 +1,6 @@
 """The limiter of one process: GCRA in integer nanoseconds of the monotonic clock.
 
-Nanoseconds, because a unit of the greatest limit lasts one microsecond and the price of one is rounded up.
+Nanoseconds, because the time of a unit is rounded up, and of the greatest limit it is one microsecond.
 """
 
 from farmlokal.platform.clock import SystemClock
@@ -24,8 +24,8 @@ class MemoryLimiter:
         self._policy = policy
         self._clock = clock
         self._counts = counts
-        self._window_ns = policy.window_s * _SECOND
-        self._full_ns = self._price_ns(policy.burst)
+        self._unit_ns = policy.unit(_SECOND)
+        self._full_ns = policy.burst * self._unit_ns
         # After this long without spending a quota is whole, so an entry lives at least as long.
         self._whole_at: Generations[int] = Generations(self._full_ns, CALLERS)
         self._shared: Generations[int] = Generations(self._full_ns, SHARED)
@@ -50,8 +50,8 @@ class MemoryLimiter:
         if whole_at is None or whole_at < now:
             whole_at = now
         ahead = now + self._full_ns - whole_at
-        price = self._price_ns(cost)
-        fits = ahead >= (price if cost else self._price_ns(1))
+        price = cost * self._unit_ns
+        fits = ahead >= max(price, self._unit_ns)
         if fits or forced:
             price = min(price, ahead)
             ahead -= price
@@ -68,9 +68,6 @@ class MemoryLimiter:
     def __len__(self) -> int:
         """Callers that are known."""
         return len(self._whole_at)
-
-    def _price_ns(self, units: int) -> int:
-        return -(-units * self._window_ns // self._policy.requests)
 
 
 def _share(key: str) -> str:

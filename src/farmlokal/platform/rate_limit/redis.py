@@ -23,7 +23,7 @@ LEASE_US = 1_000_000
 """Longest that leased units may be spent: what an instance that dies or falls silent can keep from others."""
 
 LEASE_FOR_US = 100_000
-"""A lease is as large as what was spent in such a time: ten calls a second do not show, and little is idle."""
+"""A lease is as large as what was spent in such a time: ten calls a second do not show, little lies idle."""
 
 MEASURED_US = 20_000
 """Shortest time from which a pace is told. Two requests a millisecond apart are a page, not a flood."""
@@ -60,6 +60,7 @@ class _Known:
         "ahead_us",
         "asked_us",
         "lease",
+        "refused",
         "serving",
         "since_us",
         "spent",
@@ -73,7 +74,8 @@ class _Known:
         self.units = 0
         self.till_us = 0
         self.ahead_us = 0
-        self.asked_us = -REFUSED_US
+        self.asked_us = now_us
+        self.refused = False
         self.since_us = now_us
         self.spent = 0
         self.waiting: deque[_Waiting] = deque()
@@ -91,7 +93,7 @@ class RedisLimiter:
         self._clock = clock
         self._counts = counts
         self._alone = MemoryLimiter(policy, clock, counts)
-        self._window_us = policy.window_s * _SECOND
+        self._unit_us = policy.unit(_SECOND)
         self._known: Generations[_Known] = Generations(LEASE_US + REFUSED_US, CALLERS)
         self._instance = secrets.token_hex(6)
         self._leases = count()
@@ -131,8 +133,11 @@ class RedisLimiter:
             known.units -= cost
             known.spent += cost
             return self._decision(known, cost, now_us, admitted=True)
-        if now_us - known.asked_us < REFUSED_US and self._price_us(max(1, cost)) > known.ahead_us + (
-            now_us - known.asked_us
+        since_us = now_us - known.asked_us
+        if (
+            known.refused
+            and since_us < REFUSED_US
+            and max(1, cost) * self._unit_us > known.ahead_us + since_us
         ):
             return self._decision(known, cost, now_us, admitted=False)
         return None
@@ -162,7 +167,7 @@ class RedisLimiter:
         lease = f"{self._instance}:{next(self._leases)}"
         costs = [waiting.cost for waiting in batch]
         policy = self._policy
-        arguments: list[str | int] = [self._window_us, policy.requests, policy.burst, LEASE_US]
+        arguments: list[str | int] = [self._unit_us, policy.burst, LEASE_US]
         arguments += [closed, back, lease, self._wanted(known, sent_us), *costs]
         try:
             reply = await self._redis.run_script(
@@ -177,13 +182,14 @@ class RedisLimiter:
         spent, leased, ahead_us = (int(number) for number in reply)
         known.lease, known.units = lease if leased else "", leased
         known.till_us = sent_us + LEASE_US  # counted from before Redis counts, so it ends here first
-        known.asked_us = self._now_us()
+        known.asked_us, known.refused = self._now_us(), False
         known.ahead_us = ahead_us
         known.spent += spent
         for waiting in batch:
             # Redis went through the same costs in the same order, with the same outcome.
             cost = abs(waiting.cost)
-            fits = cost <= spent if cost else known.units > 0 or ahead_us >= self._price_us(1)
+            fits = cost <= spent if cost else known.units > 0 or ahead_us >= self._unit_us
+            known.refused |= not fits
             if fits or waiting.cost < 0:
                 spent -= min(cost, spent)
             self._answer(waiting, self._decision(known, cost, known.asked_us, admitted=fits))
@@ -198,16 +204,13 @@ class RedisLimiter:
 
     def _decision(self, known: _Known, cost: int, now_us: int, *, admitted: bool) -> Decision:
         """In time ahead, the lease counts as what it is worth: the caller may spend it."""
-        ahead_us = known.ahead_us + (now_us - known.asked_us) + self._price_us(known.units)
+        ahead_us = known.ahead_us + (now_us - known.asked_us) + known.units * self._unit_us
         return decision(self._policy, ahead_us, cost, second=_SECOND, admitted=admitted)
 
     @staticmethod
     def _answer(waiting: _Waiting, answer: Decision) -> None:
         if not waiting.answer.done():
             waiting.answer.set_result(answer)
-
-    def _price_us(self, units: int) -> int:
-        return -(-units * self._window_us // self._policy.requests)
 
     def _now_us(self) -> int:
         return round(self._clock.monotonic_s() * 1_000_000)

@@ -19,7 +19,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Admission:
-    """In front of the routes. `cost` gives the units of a path and its query; it is called for each request."""
+    """In front of the routes. `cost` gives the units of a path and its query, for each request."""
 
     def __init__(
         self, limiter: Limiter, policy: Policy, peers: Peers, cost: Callable[[str, bytes], int]
