@@ -281,6 +281,53 @@ def test_the_limit_can_be_used(adapter: str, policy: Policy, clock: ManualClock,
     assert sum(cost for _, cost in events) >= 0.95 * most(policy, 10_000_000)
 
 
+@pytest.mark.parametrize("at_first", [0, 1])
+@pytest.mark.parametrize(("used_after_s", "flood_after_s"), [(0.9, 0.0), (0.999, 0.0), (0.999, 0.002)])
+def test_a_lease_that_is_used_late_is_no_extra(
+    at_first: int, used_after_s: float, flood_after_s: float, clock: ManualClock, server: Valkey
+) -> None:
+    """Units that one instance has leased and spends at the last moment leave the others as much less."""
+    events: list[Admitted] = []
+
+    async def flood(limiter: Limiter, times: int) -> None:
+        for _ in range(times):
+            if (await limiter.ask(ALICE, 10)).admitted:
+                events.append((clock.now_us(), 10))  # noqa: PERF401  awaits in between
+
+    async def go() -> None:
+        async with instances("redis", LARGE, clock, server) as limiters:
+            await flood(limiters[0], 20)
+            clock.advance(0.02)
+            await flood(limiters[0], 1)
+            assert _leases(server) == 1
+            clock.advance(used_after_s)
+            await flood(limiters[at_first], 90)
+            clock.advance(flood_after_s)
+            await flood(limiters[1], 500)
+            await flood(limiters[0], 500)
+
+    run(go())
+    assert -400 <= excess(events, LARGE) <= 0
+
+
+def test_a_clock_that_was_set_back_heals(clock: ManualClock, server: Valkey) -> None:
+    """When the clock of Redis itself jumps back an hour, nobody waits longer than for a whole quota."""
+
+    async def go() -> None:
+        async with instances("redis", SMALL, clock, server) as limiters:
+            assert (await limiters[0].ask(ALICE, 20)).admitted
+            clock.advance(-3600)
+            assert (await limiters[1].ask(ALICE, 1)).retry_s <= 12
+            clock.advance(12)
+            assert (await limiters[2].ask(ALICE, 20)).admitted
+
+    run(go())
+
+
+def _leases(server: Valkey) -> int:
+    return int(server.ask("HLEN", f"farmlokal:limit:{LARGE.name}:{ALICE.key}")[1:].strip()) - 1
+
+
 def test_the_check_of_the_law_sees_a_breach() -> None:
     """The window in which one unit too many passes is found, wherever it is."""
     even = [(600_000 * number, 1) for number in range(100)]

@@ -50,7 +50,10 @@ for _, lease in ipairs(leases) do
   end
 end
 whole = math.max(whole, now + held * unit)
-whole = math.min(whole, now + burst * unit) -- later only if the clock was set back
+local back = whole > now + burst * unit -- only if the clock was set
+if back then
+  whole = now + burst * unit
+end
 
 local left = math.floor((now + burst * unit - whole) / unit)
 local spent = 0
@@ -69,7 +72,7 @@ if leased < 8 then
   leased = 0
 end
 
-if spent + leased > 0 or #ended > 0 then
+if spent + leased > 0 or #ended > 0 or back then
   whole = whole + (spent + leased) * unit
   if #ended > 0 then
     redis.call('HDEL', KEYS[1], unpack(ended))
