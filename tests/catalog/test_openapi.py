@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode
 
@@ -37,6 +38,7 @@ class Documented(NamedTuple):
 
     app: ASGIApp
     document: dict[str, Any]
+    path: Path
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Documented:
         async with calling(app) as caller:
             return (await caller.get("/openapi.json")).json()
 
-    return Documented(app, run(go()))
+    return Documented(app, run(go()), path)
 
 
 def ask(app: ASGIApp, *requests: tuple[str, dict[str, str]]) -> list[httpx2.Response]:
@@ -174,6 +176,8 @@ def test_every_documented_status_is_reached(documented: Documented) -> None:
     for path, operation in operations(documented.document):
         asked = requests_for(path, "304" in operation["responses"])
         answers = ask(documented.app, *asked)
+        if "429" in operation["responses"]:
+            answers += ask(limited(documented.path), (here := concrete(path), {}), (here, {}))
         if "503" in operation["responses"]:
             # Facets that nobody asks for cost the database nothing.
             answers += busy(documented.app, concrete(path) + ("?facets=state" if "facets" in path else ""))
@@ -185,6 +189,11 @@ def test_every_documented_status_is_reached(documented: Documented) -> None:
         assert {status for status in missing if not {(path, status), ("*", status)} & JUSTIFIED} == set(), (
             path
         )
+
+
+def limited(path: Path) -> ASGIApp:
+    """The application over the same database, with one request a day for each caller."""
+    return application(path, {"FARMLOKAL_RATE_LIMIT": "1/86400s;burst=1"})
 
 
 def busy(app: ASGIApp, path: str) -> list[httpx2.Response]:

@@ -53,7 +53,7 @@ def _hops(headers: Sequence[tuple[bytes, bytes]]) -> Iterator[str]:
     seen = 0
     for name, value in reversed(headers):
         if name == b"x-forwarded-for":
-            for entry in reversed(value.rsplit(b",", HOPS)[-HOPS:]):
+            for entry in reversed(value.rsplit(b",", HOPS)):
                 seen += 1
                 if seen > HOPS:
                     yield ""  # no address: so the peer counts
