@@ -38,7 +38,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts = RequestCounts()
     schema = migrations.newest()
-    catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database), CursorCodec(keys)))
+    catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database, clock), CursorCodec(keys)))
     ops = OpsRoutes(
         database,
         counts,

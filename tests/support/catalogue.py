@@ -17,6 +17,7 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.migrations.runner import upgrade
+from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.sqlite import SqliteDatabase
 
 KEY = b"a key of the tests, thirty-two bytes or more"
@@ -75,7 +76,7 @@ async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
 async def catalogue(path: Path, keys: Sequence[bytes] = (KEY,)) -> AsyncIterator[Catalogue]:
     """The service over a database file."""
     async with opened(path) as database:
-        yield Catalogue(CatalogueRepository(database), CursorCodec(keys))
+        yield Catalogue(CatalogueRepository(database, SystemClock()), CursorCodec(keys))
 
 
 def run(work: Coroutine[Any, Any, T], timeout_s: float = 60) -> T:

@@ -111,6 +111,10 @@ class ListingQuery:
         lifted: dict[str, Any] = {facet: () if facet == "category" else None}
         return replace(self, **lifted)
 
+    def by_id(self) -> "ListingQuery":
+        """The same query in the order of ids."""
+        return replace(self, sort="id")
+
     @property
     def has_place(self) -> bool:
         """Whether distances can be measured."""

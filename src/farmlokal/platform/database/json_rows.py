@@ -1,21 +1,27 @@
-"""A list of pairs as one parameter that SQL can join: the few lines in which the engines differ."""
+"""A list of values as one parameter: the few lines in which the engines differ."""
 
-from sqlalchemy import CTE, TextClause, column, text
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, TextClause, bindparam, text
 from sqlalchemy.engine import Dialect
 
 
-def integer_pairs(dialect: Dialect, parameter: str, first: str, second: str) -> CTE:
-    """The JSON array `parameter`, ``[[1, 20], [2, 35]]``, as rows of two integers with these names."""
+def in_integers(dialect: Dialect, column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+    """Whether the column is one of the `integers` of the parameter, of which there is at least one.
+
+    MySQL's drivers write a tuple as a list of literals, which the server sorts once and searches by halves;
+    to SQLite a list is JSON, since its parameters are counted.
+    """
     if dialect.name == "sqlite":
-        # Materialized and cast, SQLite gives the list an index of its own; unfolded into the query it would
-        # be read for every row, and an index on values without a type would not be looked into.
-        columns = f"CAST(value ->> 0 AS INTEGER) AS {first}, CAST(value ->> 1 AS INTEGER) AS {second}"
-        rows = text(f"SELECT {columns} FROM json_each(:{parameter})")  # noqa: S608
-    else:
-        columns = f"{first} BIGINT PATH '$[0]', {second} BIGINT PATH '$[1]'"
-        rows = text(f"SELECT * FROM JSON_TABLE(:{parameter}, '$[*]' COLUMNS ({columns})) AS pairs")  # noqa: S608
-    named = rows.columns(column(first), column(second))
-    return named.cte(parameter).prefix_with("MATERIALIZED", dialect="sqlite")
+        return column.in_(text(f"SELECT value FROM json_each(:{parameter})"))  # noqa: S608
+    return column.op("IN", is_comparison=True)(bindparam(parameter))
+
+
+def integers(dialect: Dialect, values: Sequence[int]) -> Any:
+    """The values as `in_integers` takes them."""
+    return json.dumps([*values]) if dialect.name == "sqlite" else tuple(values)
 
 
 def values(dialect: Dialect, parameter: str) -> TextClause:

@@ -49,6 +49,10 @@ _SETTINGS = (
 )
 
 
+class StatementTimeout(Unavailable):
+    """A statement ran for as long as it may."""
+
+
 class SqliteDatabase:
     """A database file and its connections. Nothing is opened before `open()`."""
 
@@ -65,16 +69,16 @@ class SqliteDatabase:
     @cached_property
     def dialect(self) -> "Dialect":
         """How statements are compiled: parameters by name. Imported when asked for; a check needs none."""
-        from sqlalchemy.dialects.sqlite import dialect
+        from farmlokal.platform.database.compilers import sqlite_dialect
 
-        return dialect(paramstyle="named")
+        return sqlite_dialect("named")
 
     @cached_property
     def positional_dialect(self) -> "Dialect":
         """How bulk statements are compiled, whose rows are tuples."""
-        from sqlalchemy.dialects.sqlite import dialect
+        from farmlokal.platform.database.compilers import sqlite_dialect
 
-        return dialect(paramstyle="qmark")
+        return sqlite_dialect("qmark")
 
     async def open(self) -> None:
         """Start the threads and open the writer's connection. Raises `Unavailable` when there is no file."""
@@ -104,15 +108,25 @@ class SqliteDatabase:
         rows = await self.fetch_all("SELECT version_num FROM alembic_version")
         return rows[0][0] if rows else None
 
-    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
-        """Run one read on a reader and return its rows. Raises `Unavailable` past the time or queue limit."""
+    async def fetch_all(
+        self, sql: str, parameters: Parameters | None = None, *, limit_s: float | None = None
+    ) -> list[Row]:
+        """Run one read on a reader and return its rows.
+
+        Raises `Unavailable` past the time or queue limit, `StatementTimeout` when it runs for over `limit_s`.
+        """
         if self._reads >= READ_QUEUE_LIMIT:
             raise Unavailable("the database has more work than it can do")
         assert self._read_threads is not None, "open() first"
         self._reads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._read_threads, self._read, sql, parameters or {}, time.monotonic() + STATEMENT_LIMIT_S
+                self._read_threads,
+                self._read,
+                sql,
+                parameters or {},
+                time.monotonic() + STATEMENT_LIMIT_S,
+                limit_s,
             )
         finally:
             self._reads -= 1
@@ -169,9 +183,11 @@ class SqliteDatabase:
 
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
 
-    def _read(self, sql: str, parameters: Parameters, until: float) -> list[Row]:
-        if time.monotonic() > until:  # it waited for a thread all that time
+    def _read(self, sql: str, parameters: Parameters, until: float, limit_s: float | None) -> list[Row]:
+        now = time.monotonic()
+        if now > until:  # it waited for a thread all that time
             raise Unavailable("the database has more work than it can do")
+        until = until if limit_s is None else min(until, now + limit_s)
         connection = self._connection()
         connection.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_OPCODES)
         with _refusals():
@@ -254,6 +270,6 @@ class _refusals:  # noqa: N801  reads as a clause: `with _refusals():`
             return
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_INTERRUPT:
-            raise Unavailable("the query took longer than the database may spend on one") from None
+            raise StatementTimeout("the query took longer than the database may spend on one") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise Unavailable("the database cannot answer now") from None

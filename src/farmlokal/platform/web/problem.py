@@ -73,4 +73,4 @@ def _of(fault: errors.Fault) -> tuple[str, str, str]:
 def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     """The status of a domain error, and the headers that go with it."""
     headers = {"retry-after": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else {}
-    return STATUS[type(error)], headers
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), headers
