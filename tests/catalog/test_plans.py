@@ -11,7 +11,8 @@ from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.repository import CatalogueRepository
-from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
+from farmlokal.platform.database.port import Parameters, Row
+from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.catalogue import connect, new_database, opened, run
 from tests.support.clock import ManualClock
 
@@ -32,7 +33,9 @@ class Meter(SqliteDatabase):
 
     steps = 0
 
-    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
+    async def fetch_all(
+        self, sql: str, parameters: Parameters | None = None, *, stale_ok: bool = False
+    ) -> list[Row]:
         """Run the read on a connection of its own, counting."""
         connection = connect(self.path)
         self.steps = 0

@@ -15,7 +15,8 @@ A text matches a search when each word of the search stands somewhere inside a w
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, column, func, text
+from sqlalchemy.dialects.mysql import match
 from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.schema import search_documents
@@ -100,7 +101,7 @@ def matching(dialect: Dialect) -> ColumnElement[bool]:
         return search_documents.c.id.in_(
             text("SELECT rowid FROM search_index WHERE search_index MATCH :search_match")
         )
-    return literal_column("MATCH (grams) AGAINST (:search_match IN BOOLEAN MODE)")
+    return match(column("grams"), against=bindparam("search_match")).in_boolean_mode()
 
 
 def match_parameter(dialect: Dialect, search: Sequence[str]) -> str:

@@ -11,7 +11,7 @@ from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.keyset import Order
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
-from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
+from farmlokal.platform.database.port import Database, Parameters, Row
 
 STATEMENTS = 256
 """Compiled statements kept, about 4 kB each: more shapes than shop pages use. When full, all are dropped."""
@@ -35,7 +35,7 @@ SELLER_FILTERS = {
 class CatalogueRepository:
     """The catalogue as it stands in a database."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._dialect = database.dialect
         self._statements: dict[tuple[object, ...], statements.Statement] = {}
@@ -53,7 +53,9 @@ class CatalogueRepository:
             lambda: statements.page_sql(query, given, position, self._dialect),
         )
         return await self._run(
-            statement, _parameters(query, given, distances) | _at(position) | {"page_rows": rows}
+            statement,
+            _parameters(query, given, distances) | _at(position) | {"page_rows": rows},
+            stale_ok=True,
         )
 
     async def count(self, query: ListingQuery, distances: str | None) -> int:
@@ -63,7 +65,7 @@ class CatalogueRepository:
             ("count", *statements.shape(query, given, None)),
             lambda: statements.count_sql(query, given, self._dialect),
         )
-        [(total,)] = await self._run(statement, _parameters(query, given, distances))
+        [(total,)] = await self._run(statement, _parameters(query, given, distances), stale_ok=True)
         return int(total)
 
     async def facet(self, query: ListingQuery, facet: str, distances: str | None) -> list[Row]:
@@ -73,7 +75,7 @@ class CatalogueRepository:
             (facet, *statements.shape(query, given, None)),
             lambda: statements.facet_sql(query, facet, given, self._dialect),
         )
-        return await self._run(statement, _parameters(query, given, distances))
+        return await self._run(statement, _parameters(query, given, distances), stale_ok=True)
 
     async def find_product(self, product_id: int) -> Row | None:
         """(*ITEM_COLUMNS, *DETAIL_COLUMNS), or None for an unknown or deleted one."""
@@ -167,8 +169,11 @@ class CatalogueRepository:
             statement = self._statements[shape] = build()
         return statement
 
-    async def _run(self, statement: statements.Statement, parameters: Parameters) -> list[Row]:
-        return await self._database.fetch_all(statement.sql, {**statement.constants, **parameters})
+    async def _run(
+        self, statement: statements.Statement, parameters: Parameters, *, stale_ok: bool = False
+    ) -> list[Row]:
+        given = {**statement.constants, **parameters}
+        return await self._database.fetch_all(statement.sql, given, stale_ok=stale_ok)
 
 
 def _parameters(query: ListingQuery, given: statements.Filters, distances: str | None) -> dict[str, Any]:

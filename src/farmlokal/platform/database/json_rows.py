@@ -1,7 +1,15 @@
-"""A list of pairs as one parameter that SQL can join: the few lines in which the engines differ."""
+"""Lists as one parameter that SQL can join, and other few lines in which the engines differ."""
 
-from sqlalchemy import CTE, TextClause, column, text
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, TextClause, cast, column, text
+from sqlalchemy.dialects.mysql import CHAR
 from sqlalchemy.engine import Dialect
+
+KEY_CHARACTERS = 400
+"""Longest key of a list on MySQL: twice the longest column that is looked up, so that a longer key is cut to
+something that no column holds."""
 
 
 def integer_pairs(dialect: Dialect, parameter: str, first: str, second: str) -> CTE:
@@ -13,13 +21,29 @@ def integer_pairs(dialect: Dialect, parameter: str, first: str, second: str) -> 
         rows = text(f"SELECT {columns} FROM json_each(:{parameter})")  # noqa: S608
     else:
         columns = f"{first} BIGINT PATH '$[0]', {second} BIGINT PATH '$[1]'"
-        rows = text(f"SELECT * FROM JSON_TABLE(:{parameter}, '$[*]' COLUMNS ({columns})) AS pairs")  # noqa: S608
+        rows = text(_json_table(parameter, columns, "pairs"))
     named = rows.columns(column(first), column(second))
     return named.cte(parameter).prefix_with("MATERIALIZED", dialect="sqlite")
 
 
-def values(dialect: Dialect, parameter: str) -> TextClause:
-    """The JSON array `parameter` as a subquery for IN: any number of keys, one statement."""
+def values(dialect: Dialect, parameter: str, keys: Collection[Any]) -> TextClause:
+    """The JSON array `parameter` of these keys as a subquery for IN: any number of keys, one statement.
+
+    MySQL has to be told their type, integers or text compared by byte: by its own choice it would compare
+    numbers, and look into no index.
+    """
     if dialect.name == "sqlite":
         return text(f"SELECT value FROM json_each(:{parameter})")  # noqa: S608
-    return text(f"SELECT * FROM JSON_TABLE(:{parameter}, '$[*]' COLUMNS (value TEXT PATH '$')) AS list")  # noqa: S608
+    kind = "BIGINT"
+    if any(isinstance(key, str) for key in keys):
+        kind = f"VARCHAR({KEY_CHARACTERS}) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+    return text(_json_table(parameter, f"value {kind} PATH '$'", "list"))
+
+
+def opaque_text(dialect: Dialect, key: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A key of somebody else's as text. MySQL keeps it as bytes: its text ignores spaces at the end."""
+    return key if dialect.name == "sqlite" else cast(key, CHAR(charset="utf8mb4"))
+
+
+def _json_table(parameter: str, columns: str, name: str) -> str:
+    return f"SELECT * FROM JSON_TABLE(:{parameter}, '$[*]' COLUMNS ({columns})) AS {name}"  # noqa: S608
