@@ -16,7 +16,7 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
-from farmlokal.ops.preflight import require_schema
+from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
@@ -34,7 +34,12 @@ TAGS = {
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock = clock or SystemClock()
-    database = database_at(settings.database_url.get_secret_value(), settings.database_pool)
+    replica = settings.database_replica_url
+    database = database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts = RequestCounts()
     schema = migrations.newest()
@@ -56,6 +61,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             stack.push_async_callback(database.close)
             await database.open()
             await require_schema(database, schema)
+            if settings.profile == "production":
+                await require_durable(database)
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.

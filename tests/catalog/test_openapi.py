@@ -19,7 +19,7 @@ from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
 from starlette.types import ASGIApp
 
-from farmlokal.platform.database.sqlite import READ_QUEUE_LIMIT
+from farmlokal.platform.database.port import READ_QUEUE_LIMIT
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, connect, new_database, run
 

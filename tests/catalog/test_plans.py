@@ -11,7 +11,8 @@ from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.repository import CatalogueRepository
-from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
+from farmlokal.platform.database.port import Parameters, Row
+from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.catalogue import connect, new_database, opened, run
 from tests.support.clock import ManualClock
 
@@ -35,7 +36,12 @@ class Meter(SqliteDatabase):
     steps = 0
 
     async def fetch_all(
-        self, sql: str, parameters: Parameters | None = None, *, limit_s: float | None = None
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        stale_ok: bool = False,
+        limit_s: float | None = None,
     ) -> list[Row]:
         """Run the read on a connection of its own, counting."""
         connection = connect(self.path)

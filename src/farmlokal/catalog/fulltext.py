@@ -15,7 +15,8 @@ A text matches a search when each word of the search stands somewhere inside a w
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, column, func, text
+from sqlalchemy.dialects.mysql import match
 from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.schema import search_documents
@@ -101,7 +102,7 @@ def matching(dialect: Dialect) -> ColumnElement[bool]:
         return search_documents.c.id.in_(
             text("SELECT rowid FROM search_index WHERE search_index MATCH :search_match")
         )
-    return text("MATCH (grams) AGAINST (:search_match IN BOOLEAN MODE)")  # type: ignore[return-value]
+    return match(column("grams"), against=bindparam("search_match")).in_boolean_mode()
 
 
 def contains(word_count: int) -> ColumnElement[bool]:
@@ -113,8 +114,8 @@ def contains(word_count: int) -> ColumnElement[bool]:
 def parameters(dialect: Dialect, search: Sequence[str]) -> dict[str, str]:
     """The values for `matching` (every word as the start of a token) and for `contains`."""
     tokens = [f"{encode(word)}*" for word in search]
-    match = " ".join(tokens if dialect.name == "sqlite" else (f"+{token}" for token in tokens))
-    return {"search_match": match, **{f"search_infix_{i}": word for i, word in enumerate(search)}}
+    asked = " ".join(tokens if dialect.name == "sqlite" else (f"+{token}" for token in tokens))
+    return {"search_match": asked, **{f"search_infix_{i}": word for i, word in enumerate(search)}}
 
 
 def relevance(word_count: int) -> ColumnElement[int]:

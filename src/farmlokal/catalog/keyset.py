@@ -8,7 +8,7 @@ A page is the concatenation of at most three index ranges, read one after anothe
 
 Most pages end in the first range or the second. MySQL and MariaDB read these two as one range of the index
 on (key, id) when they are joined by OR and the index is forced; SQLite would scan the index from its
-beginning, so there they stay two (`merged`, docs/decisions/0008). A row value ``(key, id) > (?, ?)`` is read
+beginning, so there they stay two (`merged`, docs/decisions/0009). A row value ``(key, id) > (?, ?)`` is read
 well by neither: MariaDB walks the whole index, SQLite the whole tie.
 
 Walking back reads the same ranges in reverse order, each reversed; the caller turns the page round.

@@ -18,7 +18,7 @@ from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby
 from farmlokal.catalog.planner import Planner
 from farmlokal.catalog.reader import Reader
-from farmlokal.platform.database.sqlite import Row, StatementTimeout
+from farmlokal.platform.database.port import Row, StatementTimeout
 
 GROUPS_GROWTH = 4
 """Sellers are read in growing numbers of distances: 1, 4, 16, … A page seldom needs more than two."""
@@ -143,6 +143,7 @@ class Pages:
             ("candidates", by, *arity(given)),
             lambda dialect: statements.candidates_sql(given, by, dialect),
             parameters(given),
+            stale_ok=True,
         )
 
     async def _shown(self, chosen: list[tuple[int, int]]) -> list[Row]:
@@ -172,6 +173,7 @@ class Pages:
             lambda dialect: statements.page_sql(of, given, plan.access, each, dialect),
             parameters(given) | at | {"page_rows": rows},
             plan.limit_s,
+            stale_ok=True,
         )
 
 

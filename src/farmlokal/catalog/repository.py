@@ -17,7 +17,7 @@ from farmlokal.catalog.reader import Reader
 from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
 from farmlokal.catalog.text import sort_key
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import Row, SqliteDatabase
+from farmlokal.platform.database.port import Database, Row
 
 SELLER_COLUMNS = (
     *(sellers.c.id, sellers.c.kind, sellers.c.name, sellers.c.district, sellers.c.state, sellers.c.postcode),
@@ -40,7 +40,7 @@ CATEGORY = statements.ITEM_COLUMNS.index(products.c.category_id)
 class CatalogueRepository:
     """The catalogue as it stands in a database."""
 
-    def __init__(self, database: SqliteDatabase, clock: SystemClock) -> None:
+    def __init__(self, database: Database, clock: SystemClock) -> None:
         self._dialect = database.dialect
         self._reader = Reader(database)
         self._planner = Planner(self._reader, clock)
@@ -78,6 +78,7 @@ class CatalogueRepository:
             ("count", by, *arity(given)),
             lambda dialect: statements.count_sql(given, by, dialect),
             parameters(given),
+            stale_ok=True,
         )
         return int(total)
 
@@ -91,6 +92,7 @@ class CatalogueRepository:
             (facet, by, *arity(given)),
             lambda dialect: statements.facet_sql(facet, given, by, dialect),
             parameters(given),
+            stale_ok=True,
         )
         if facet == "category":
             rows = [await self._named(row, 0) for row in rows]

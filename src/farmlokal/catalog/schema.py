@@ -2,6 +2,9 @@
 
 from sqlalchemy import column, table
 
+OPAQUE = frozenset({"external_key", "alias_key", "digest"})
+"""Keys of somebody else's, which MySQL gives back as bytes."""
+
 _LIFETIME = ("created_at_us", "updated_at_us", "version", "deleted_at_us")
 
 sellers = table(

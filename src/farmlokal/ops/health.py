@@ -6,7 +6,7 @@ A process that lives and cannot serve (its database is away) must be left alone,
 from msgspec import Struct
 
 from farmlokal.errors import Unavailable
-from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.database.port import Database
 
 
 class Check(Struct, frozen=True):
@@ -23,7 +23,7 @@ class Readiness(Struct, frozen=True):
     checks: dict[str, Check]
 
 
-async def check_database(database: SqliteDatabase, expected_schema: str) -> Check:
+async def check_database(database: Database, expected_schema: str) -> Check:
     """Ask the database for the version of its schema."""
     try:
         found = await database.schema_version()

@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from farmlokal.errors import Forbidden, NotFound
 from farmlokal.ops.health import Readiness, check_database
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.metrics import Memory, RequestCounts, memory
 from farmlokal.platform.web.openapi import Operation
 
@@ -63,7 +63,7 @@ class OpsRoutes:
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        database: Database,
         counts: RequestCounts,
         clock: SystemClock,
         *,

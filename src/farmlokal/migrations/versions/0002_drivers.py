@@ -1,4 +1,4 @@
-"""Indexes so that every filter can be read by an index of its own under any sort (docs/decisions/0008)."""
+"""Indexes so that every filter can be read by an index of its own under any sort (docs/decisions/0009)."""
 
 from alembic import op
 

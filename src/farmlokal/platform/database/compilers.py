@@ -1,7 +1,7 @@
 """How statements become text: the statement says in which order tables are joined and by which index.
 
 A hot read is compiled once and runs for months on tables whose statistics change. An optimizer that changes
-its mind about one cursor in three (MariaDB did, docs/decisions/0008) is a page that takes 200 times as long,
+its mind about one cursor in three (MariaDB did, docs/decisions/0009) is a page that takes 200 times as long,
 so nothing is left to it: a join is read from left to right, and a table's hint names the index it is read by.
 """
 
