@@ -1,8 +1,7 @@
 """What MySQL and MariaDB say when something goes wrong, sorted by what is to be done about it.
 
-The numbers are those of the servers' references. What is not listed is a bug and stays the driver's
-exception.
-No sentence here repeats the server's: that one quotes SQL, values and user names.
+The numbers are the servers' own. What is not listed is a bug and stays the driver's exception. No sentence
+here repeats the server's: that one quotes SQL, values and user names.
 """
 
 from enum import Enum, auto

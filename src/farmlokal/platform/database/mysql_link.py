@@ -6,6 +6,7 @@ command is sent until its whole answer is there, so that a cancellation in betwe
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ CONNECT_S = 1.0
 CLOSE_S = 1.0
 """Longest a connection may take to say goodbye."""
 
+# The driver logs every warning of the server with the values in it; in strict mode what matters is an error.
+logging.getLogger("asyncmy").setLevel(logging.ERROR)
+
 ACCEPTED = "MySQL 8 or 9, or MariaDB 10.6 or later"
 
 _VERSION = re.compile(r"(?:5\.5\.5-)?(\d+)\.(\d+)(?:\.(\d+))?")
@@ -36,7 +40,7 @@ _SESSION = (
     # Text is compared by byte everywhere, so in comparisons of two parameters too.
     "SET NAMES utf8mb4 COLLATE utf8mb4_bin",
     # Notes are not for us, and the driver would fetch and log them.
-    f"SET time_zone = '+00:00', sql_mode = '{_SQL_MODE}', sql_notes = 0",
+    f"SET autocommit = 1, time_zone = '+00:00', sql_mode = '{_SQL_MODE}', sql_notes = 0",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
 )
 
@@ -116,21 +120,21 @@ class Link:
         """A connection with our settings. Raises `Failed`, or `Invalid` for an engine that is too old."""
         # FOUND_ROWS: an UPDATE counts the rows it selected, as SQLite does, and not only those it changed.
         connection = Connection(  # type: ignore[no-untyped-call]
-            **address.arguments(), autocommit=True, client_flag=FOUND_ROWS, connect_timeout=CONNECT_S
+            **address.arguments(), autocommit=None, client_flag=FOUND_ROWS, connect_timeout=CONNECT_S
         )
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.connect()
                 rows = await _rows(connection, "SELECT VERSION(), @@auto_increment_increment")
                 engine = accepted_engine(rows[0][0])
-                for setting in (*_SESSION, *(_MARIADB_SESSION if engine.is_mariadb else ())):
-                    await connection.query(setting)  # type: ignore[no-untyped-call]
+                link = cls(connection, engine, int(rows[0][1]))
+                await link.run(";".join((*_SESSION, *(_MARIADB_SESSION if engine.is_mariadb else ()))))
+                return link
         except BaseException as error:  # noqa: BLE001  raised again by _fail
             connection.close()
             if isinstance(error, TimeoutError):
                 raise Failed(Kind.LOST) from None
             _fail(error)
-        return cls(connection, engine, int(rows[0][1]))
 
     async def apply(self, limits: Limits) -> None:
         """Let the server stop statements at these limits: a cancelled caller leaves none running on."""
