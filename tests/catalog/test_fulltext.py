@@ -129,8 +129,8 @@ def test_sqlite_finds_letters_inside_words(
     names = ["Tomato", "Cherry tomatoes", "आम", "टमाटर", "🍅", "the"]
     by_id = {shelf.wording((name,)): name for name in names}
     asked = parameters(SqliteDatabase(database_path).dialect, words(searched))
-    match = "SELECT rowid FROM search_index WHERE search_index MATCH :search_match"
-    rows = shelf.connection.execute(match, asked)
+    match = "SELECT rowid FROM search_index WHERE search_index MATCH ?"
+    rows = shelf.connection.execute(match, (asked["search_match"],))
     assert {by_id[identity] for (identity,) in rows} == found
 
 

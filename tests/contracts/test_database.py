@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import bindparam, column, insert, select, table, update
 
 from farmlokal.errors import Unavailable
+from farmlokal.migrations import newest
 from farmlokal.ops.preflight import examine, require_schema
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import READ_QUEUE_LIMIT, Database, DuplicateKey, Transaction
@@ -294,12 +295,12 @@ def test_it_says_what_it_is(url: str) -> None:
 
     async def go() -> None:
         async with opened(url) as database:
-            await require_schema(database, "0001")
+            await require_schema(database, newest())
             described = await database.describe()
             assert described.startswith(("SQLite 3.", "MariaDB 1"))
             assert "p@ss" not in described
             assert await database.check_durability() == []
-        findings = await examine(database_at(url, 2), "0001")
+        findings = await examine(database_at(url, 2), newest())
         assert all(finding.ok for finding in findings), findings
 
     run(go())

@@ -1,7 +1,8 @@
 """Processes that a test owns: started, frozen, killed and started again, always by their own id.
 
 A private database, a Valkey and `farmlokal serve` are all driven through this one class, so that a fault is
-written the same way whoever meets it.
+written the same way whoever meets it. Each leads a process group: `farmlokal serve` is a parent and its
+workers, and a machine that stops or dies takes all of them.
 """
 
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shutil import which
+from typing import NamedTuple
 
 POLL_S = 0.01
 """Pause between two looks at a process: short against the 40 ms in which the quickest server starts."""
@@ -70,6 +72,7 @@ class OwnedProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     def wait_until_ready(self, within_s: float = START_S) -> None:
@@ -92,32 +95,55 @@ class OwnedProcess:
         """Its exit code, -9 after SIGKILL; None while it runs."""
         return None if self._process is None else self._process.poll()
 
-    def kill(self) -> None:
-        """SIGKILL, as a machine that loses a process would: nothing is flushed, nobody says goodbye."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+    def members(self) -> list[int]:
+        """The ids of all processes of it that run or stand, its own first."""
+        return [] if self._process is None else sorted(_group(self._process.pid))
 
-    def terminate(self, within_s: float = STOP_S) -> int:
-        """SIGTERM, also to one that is frozen; its exit code. Killed, and an error, when it stays."""
+    def kill(self) -> None:
+        """SIGKILL to it and its workers, as a machine that goes down would: nothing is flushed, nobody says
+        goodbye. May be repeated."""
+        if self._process is None:
+            return
+        leader = self._process
+        if leader.poll() is None or self.members():
+            os.killpg(leader.pid, signal.SIGKILL)
+        leader.wait()
+        wait_until(lambda: not self.members(), "the killed processes are gone", within_s=5)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to it alone, as an orchestrator does."""
+        os.kill(self.pid, number)
+
+    def wait(self, within_s: float = STOP_S) -> int:
+        """Its exit code once it has left. Killed, and `AssertionError`, when it stays."""
         assert self._process is not None, "it was never started"
-        if self.alive:
-            self._process.terminate()
-            self._process.send_signal(signal.SIGCONT)
         try:
             return self._process.wait(within_s)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"it did not leave within {within_s} s of SIGTERM\n{self._tail()}") from None
+            raise AssertionError(f"it did not leave within {within_s} s\n{self._tail()}") from None
+
+    def terminate(self, within_s: float = STOP_S) -> int:
+        """SIGTERM; its exit code. Killed, and `AssertionError`, when it stays.
+
+        One that is frozen is killed: a signal that is waiting when threads wake up may reach another than
+        Python's main one, which then sleeps on and never looks at it. `thaw` it first, and see it answer.
+        """
+        if self.alive and _group(self.pid)[self.pid].state != "T":
+            self.signal(signal.SIGTERM)
+            self.wait(within_s)
+        self.kill()  # whatever it left behind
+        return self.wait(within_s)
 
     def freeze(self) -> None:
-        """SIGSTOP, and wait until it stands: its sockets stay open and accept, and nobody answers."""
-        os.kill(self.pid, signal.SIGSTOP)
-        wait_until(lambda: _state(self.pid).startswith("T"), "the process stands still", within_s=5)
+        """SIGSTOP, and wait until all of it stands: sockets stay open and accept, and nobody answers."""
+        os.killpg(self.pid, signal.SIGSTOP)
+        stands = {"T"}
+        wait_until(lambda: {fact.state for fact in _group(self.pid).values()} == stands, "it stands", 5)
 
     def thaw(self) -> None:
         """SIGCONT."""
-        os.kill(self.pid, signal.SIGCONT)
+        os.killpg(self.pid, signal.SIGCONT)
 
     def restart(self, within_s: float = START_S) -> None:
         """Start it again, same command line, port and data; kills it first where it still runs."""
@@ -125,8 +151,8 @@ class OwnedProcess:
         self.start(within_s)
 
     def rss_bytes(self) -> int:
-        """Memory that it holds now (resident set), with that of no child."""
-        return int(_ps(self.pid, "rss")) * 1024
+        """Memory that it and its workers hold now (resident sets, what they share counted for each)."""
+        return sum(fact.rss_bytes for fact in _group(self.pid).values())
 
     def _is_ready(self) -> bool:
         if not self.alive:
@@ -141,17 +167,42 @@ class OwnedProcess:
         return self.log.read_bytes()[-most:].decode(errors="replace") if self.log.exists() else ""
 
 
-def _state(pid: int) -> str:
-    """The kernel's letter: R runs, S sleeps, T stands still, Z is dead and not yet waited for."""
-    return _ps(pid, "state")
+class _Fact(NamedTuple):
+    """What the kernel says of a process: R runs, S sleeps, T stands still."""
+
+    state: str
+    threads: int
+    rss_bytes: int
 
 
-def _ps(pid: int, what: str) -> str:
-    """One fact about a process: from /proc, or from `ps` where there is none."""
-    status = Path(f"/proc/{pid}/status")
-    if status.exists():
-        name = {"state": "State:", "rss": "VmRSS:"}[what]
-        return next(line.split()[1] for line in status.read_text().splitlines() if line.startswith(name))
-    return subprocess.run(
-        ["ps", "-o", f"{what}=", "-p", str(pid)], capture_output=True, text=True, check=True
-    ).stdout.strip()
+def _group(leader: int) -> dict[int, _Fact]:
+    """The processes of a group by id, but for the dead that nobody has waited for yet."""
+    found = _group_of_proc(leader) if Path("/proc/self/stat").exists() else _group_of_ps(leader)
+    # A dead leader of threads keeps its sockets until the last of them is dead.
+    return {pid: fact for pid, fact in found.items() if fact.state not in "ZX" or fact.threads > 1}
+
+
+def _group_of_proc(leader: int) -> dict[int, _Fact]:
+    page = os.sysconf("SC_PAGE_SIZE")
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdecimal():
+            continue
+        try:
+            # proc(5): state is field 3, pgrp 5, threads 20, rss 24. Field 2, the name, may hold anything.
+            fields = (folder / "stat").read_text(errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue  # it left meanwhile
+        if int(fields[2]) == leader:
+            found[int(folder.name)] = _Fact(fields[0], int(fields[17]), int(fields[21]) * page)
+    return found
+
+
+def _group_of_ps(leader: int) -> dict[int, _Fact]:
+    listed = subprocess.run(
+        ["ps", "-axo", "pid=,pgid=,state=,rss="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split() for line in listed.splitlines()]
+    return {
+        int(pid): _Fact(state[0], 1, int(kb) * 1024) for pid, group, state, kb in rows if int(group) == leader
+    }

@@ -1,20 +1,72 @@
-"""Fixtures: one real MariaDB and one real Valkey for each test process, started when first asked for.
+"""Fixtures: one real server of a kind for each test process, and the engines a test is run on.
 
 A server that cannot be had skips its tests, each run saying so once in its summary; where CI=true it fails
 them, because there a skip would be seen by nobody.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from typing import Any, NoReturn
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 import pytest
 
+from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.servers.mariadb import MariaDb
 from tests.support.servers.place import Missing
-from tests.support.servers.sql import Database
+from tests.support.servers.sql import Database, SqlServer
+from tests.support.servers.sql import connect as connect_to
 from tests.support.servers.valkey import Valkey
+from tests.support.sql_connection import Connection, MysqlConnection
+
+ENGINES = ("sqlite", "mariadb")
+
+
+class FreshDatabase(NamedTuple):
+    """A database with the product's schema and no rows."""
+
+    url: str
+    connect: Callable[[], Connection]
+    """A connection of the test's own; the caller closes it."""
+
+
+class Engine(Protocol):
+    """A kind of database. A test asks it for as many as it needs."""
+
+    name: str
+
+    def fresh(self) -> AbstractContextManager[FreshDatabase]:
+        """A database to itself."""
+
+
+class SqliteEngine:
+    """Databases in files."""
+
+    name = "sqlite"
+
+    @contextmanager
+    def fresh(self) -> Iterator[FreshDatabase]:
+        """A database to itself."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = new_database(Path(folder))
+            yield FreshDatabase(f"sqlite:///{path}", lambda: connect(path))
+
+
+class ServerEngine:
+    """Databases of a running server."""
+
+    def __init__(self, server: SqlServer) -> None:
+        self.name, self._server = server.scheme, server
+
+    @contextmanager
+    def fresh(self) -> Iterator[FreshDatabase]:
+        """A database to itself."""
+        with self._server.migrated() as database:
+            yield FreshDatabase(
+                database.url, lambda: MysqlConnection(connect_to(self._server.port, database.name))
+            )
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +92,28 @@ def valkey(valkey_server: Valkey) -> Valkey:
 def mariadb_database(mariadb_server: MariaDb) -> Database:
     """An empty database of the test's own, not migrated."""
     return mariadb_server.new_database()
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Every engine in turn."""
+    if request.param == "sqlite":
+        return SqliteEngine()
+    return ServerEngine(request.getfixturevalue(f"{request.param}_server"))
+
+
+@pytest.fixture
+def fresh_database(engine: Engine) -> Iterator[FreshDatabase]:
+    """On every engine in turn, a database of the test's own."""
+    with engine.fresh() as database:
+        yield database
+
+
+@pytest.fixture
+def fresh_shelf(fresh_database: FreshDatabase) -> Iterator[Shelf]:
+    """Writes rows into `fresh_database`."""
+    with closing(fresh_database.connect()) as connection:
+        yield Shelf(connection)
 
 
 def _shared(server: AbstractContextManager[Any]) -> Iterator[Any]:

@@ -40,10 +40,10 @@ CATEGORY = statements.ITEM_COLUMNS.index(products.c.category_id)
 class CatalogueRepository:
     """The catalogue as it stands in a database."""
 
-    def __init__(self, database: Database, clock: SystemClock) -> None:
+    def __init__(self, database: Database, clock: SystemClock | None = None) -> None:
         self._dialect = database.dialect
         self._reader = Reader(database)
-        self._planner = Planner(self._reader, clock)
+        self._planner = Planner(self._reader, clock or SystemClock())
         self._pages = Pages(self._reader, self._planner)
         self._names: dict[int, str] = {}
         self._categories: dict[bytes, int] = {}

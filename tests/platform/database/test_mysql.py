@@ -13,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
 from farmlokal.errors import DomainError, Invalid, Unavailable
-from farmlokal.migrations import online
+from farmlokal.migrations import newest, online
 from farmlokal.migrations.runner import upgrade
 from farmlokal.ops.preflight import examine, require_durable, require_schema
 from farmlokal.platform.database import database_at
@@ -164,7 +164,7 @@ def test_settings_that_could_lose_a_commit_are_named() -> None:
         assert len(run(go(2, 0))) == 2
         with pytest.raises(Unavailable, match=r"innodb_flush_log_at_trx_commit is 2.*sync_binlog is 0"):
             run(refuse())
-        findings = run(examine(database_at(url, 2), "0001"))
+        findings = run(examine(database_at(url, 2), newest()))
         wrong = [finding.what for finding in findings if not finding.ok]
         assert len(wrong) == 2
         assert all(what.startswith("a commit could be lost") for what in wrong)
@@ -186,7 +186,7 @@ def refusal(url: str) -> str:
 
     async def go() -> None:
         async with opened(url) as database:
-            await require_schema(database, "0001")
+            await require_schema(database, newest())
 
     with pytest.raises(DomainError) as caught:
         run(go())
@@ -255,7 +255,7 @@ def test_two_migrators_take_turns(mariadb: MariaDb) -> None:
         async with opened(url) as database:
             return await database.schema_version()
 
-    assert run(go()) == "0001"
+    assert run(go()) == newest()
 
 
 def test_a_migration_of_a_server_that_is_away_is_refused_in_words(mariadb: MariaDb) -> None:

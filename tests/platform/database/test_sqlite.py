@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from farmlokal.errors import DomainError, Unavailable
+from farmlokal.migrations import newest
 from farmlokal.ops.preflight import require_schema
 from farmlokal.platform.database.port import READ_QUEUE_LIMIT, STATEMENT_LIMIT_S, Transaction
 from farmlokal.platform.database.sqlite import SqliteDatabase
@@ -251,7 +252,7 @@ def refusal(path: Path) -> str:
     async def go() -> str:
         with pytest.raises(DomainError) as caught:
             async with opened(path) as database:
-                await require_schema(database, "0001")
+                await require_schema(database, newest())
         return caught.value.detail
 
     return run(go())

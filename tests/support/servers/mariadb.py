@@ -47,7 +47,7 @@ class MariaDb(SqlServer):
 def template(program: str) -> Path:
     """An empty data directory with the product's user, made once for each version of the program."""
     version = subprocess.run([program, "--version"], capture_output=True, check=True).stdout
-    made_by = blake2b(version + Path(__file__).read_bytes(), digest_size=8).hexdigest()
+    made_by = blake2b(version + CREATE_USER.encode() + Path(__file__).read_bytes(), digest_size=8).hexdigest()
     cache = cache_folder("mariadb")
     with one_at_a_time(cache):
         ready = cache / f"template-{made_by}"
