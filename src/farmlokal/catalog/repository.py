@@ -4,13 +4,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, select
+from sqlalchemy import Select, and_, bindparam, func, literal_column, select
 
 from farmlokal.catalog import fulltext, geo, statements
 from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.keyset import Order
 from farmlokal.catalog.listing import ListingQuery
-from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
+from farmlokal.catalog.schema import (
+    catalogue_version,
+    categories,
+    postcodes,
+    price_history,
+    products,
+    sellers,
+)
+from farmlokal.errors import Unavailable
 from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
 
 STATEMENTS = 256
@@ -125,6 +133,16 @@ class CatalogueRepository:
             .limit(statements.FACET_VALUES)
         )
         return await self._fetch("categories", statement, {})
+
+    async def version(self) -> int:
+        """The version of the catalogue, which every write raises. Raises `Unavailable` where there is none:
+        what cannot be told apart from older content must not be kept."""
+        version = catalogue_version.c
+        statement = select(version.version).where(version.id == literal_column("1"))
+        rows = await self._fetch("version", statement, {})
+        if not rows:
+            raise Unavailable("the catalogue has no version")
+        return int(rows[0][0])
 
     async def find_place(self, postcode: str) -> Place | None:
         """Where a postcode is: its part with the most post offices."""

@@ -136,6 +136,7 @@ class Importer:
                         done += len(batch)
                         finished_at_us = self._clock.now_us() if done >= rows else None
                         await self._record(tx, import_id, done, fates, finished_at_us)
+                        await self._writer.raise_version(tx, self._clock.now_us())
         if not rows:
             async with self._database.transaction() as tx:
                 await self._record(tx, import_id, 0, fates, self._clock.now_us())
@@ -162,6 +163,7 @@ class Importer:
                     rows = [SourceRow(0, draft, "") for draft in batch]
                     async with self._database.transaction() as tx:
                         fates += await self._loader.load(tx, None, rows, batches.begin)
+                        await self._writer.raise_version(tx, self._clock.now_us())
                     progress(len(batch))
         return fates
 
@@ -174,6 +176,7 @@ class Importer:
                 await self._loader.insert(tx, batch, batches.begin)
                 fates[Fate.CREATED] += len(batch)
                 progress(len(batch))
+            await self._writer.raise_version(tx, self._clock.now_us())
 
     async def load_reference_postcodes(self) -> None:
         """The postcodes of the reference table, so that a catalogue without a postcode file has some."""
@@ -190,6 +193,7 @@ class Importer:
         ]
         async with self._database.transaction() as tx:
             await self._loader.load(tx, None, [SourceRow(0, place, "") for place in places], lambda: None)
+            await self._writer.raise_version(tx, self._clock.now_us())
 
     async def _begin(self, source: Source) -> tuple[int, int, Counter[Fate]]:
         """(import id, rows done, fates so far): where an interrupted import of this very file stopped."""
