@@ -73,6 +73,18 @@ class Valkey:
         self._server._desired_port = self.port
         self._server.start()
 
+    def load_slowly(self) -> None:
+        """Reload its data, a tenth of a second a key: meanwhile every command is answered LOADING."""
+        self.ask("CONFIG", "SET", "loading-process-events-interval-bytes", "1024")
+        self.ask("EVAL", "for n = 1, 300 do redis.call('SET', 'filler' .. n, string.rep('x', 2000)) end", "0")
+        self.ask("CONFIG", "SET", "rdbcompression", "no", "key-load-delay", "20000")
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            connection.sendall(b"DEBUG RELOAD\r\n")
+
+    def load_fast(self) -> None:
+        """Be done with it."""
+        self.ask("CONFIG", "SET", "key-load-delay", "0")
+
     def _signal(self, number: int) -> None:
         process = self._server._process
         assert process is not None
@@ -110,3 +122,29 @@ def until(true: Callable[[], bool], what: str, limit_s: float = WAIT_S) -> float
             return time.monotonic() - started
         time.sleep(0.01)
     raise AssertionError(f"not within {limit_s} s: {what}")
+
+
+TROUBLE: dict[str, tuple[Callable[[Valkey], Any], Callable[[Valkey], Any], str]] = {
+    "frozen": (Valkey.freeze, Valkey.thaw, "timeout"),
+    "killed": (Valkey.kill, Valkey.restart, "connection"),
+    "full": (
+        lambda server: server.ask("CONFIG", "SET", "maxmemory", "1"),
+        lambda server: server.ask("CONFIG", "SET", "maxmemory", "0"),
+        "out of memory",
+    ),
+    "read-only": (
+        lambda server: server.ask("REPLICAOF", "127.0.0.1", "1"),
+        lambda server: server.ask("REPLICAOF", "NO", "ONE"),
+        "read-only",
+    ),
+    "another password": (
+        lambda server: (
+            server.ask("CONFIG", "SET", "requirepass", "hidden-word"),
+            server.ask_as("hidden-word", "CLIENT", "KILL", "TYPE", "normal"),
+        ),
+        lambda server: server.ask_as("hidden-word", "CONFIG", "SET", "requirepass", ""),
+        "authentication",
+    ),
+    "loading": (Valkey.load_slowly, Valkey.load_fast, "loading"),
+}
+"""What can ail a server, by name: how it begins, how it ends, and what our state calls it."""
