@@ -33,6 +33,13 @@ class Valkey:
                     raise
         self.port = self._server.port
 
+    @classmethod
+    def at(cls, port: int) -> "Valkey":
+        """A server that somebody else has started, to ask."""
+        server = cls.__new__(cls)
+        server.port = port
+        return server
+
     @property
     def url(self) -> str:
         """Where it is."""
