@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -11,6 +12,7 @@ from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from farmlokal import migrations
+from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
@@ -18,10 +20,13 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
+from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
+from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.gate import Gate
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
@@ -43,11 +48,18 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts = RequestCounts()
     schema = migrations.newest()
-    catalogue = CatalogueRoutes(Catalogue(CatalogueRepository(database, clock), CursorCodec(keys)))
+    url = settings.redis_url
+    redis = None if url is None else RedisConnections(url.get_secret_value(), clock)
+    repository, cached = CatalogueRepository(database, clock), CacheCounts()
+    service = Catalogue(repository, CursorCodec(keys))
+    cache = _cache(redis, keys[0], repository, clock, cached)
+    catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
     ops = OpsRoutes(
         database,
         counts,
         clock,
+        cache=cached,
+        redis=redis,
         expected_schema=schema,
         private=settings.profile == "production",
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
@@ -63,6 +75,11 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
+            if redis is not None:
+                stack.push_async_callback(redis.close)
+                await redis.open()
+            stack.push_async_callback(cache.close)
+            await cache.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -75,6 +92,22 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             app,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "HEAD"],
-            expose_headers=["ETag", "Link", "X-Request-ID", "Retry-After"],
+            expose_headers=["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After"],
         )
     return app
+
+
+def _cache(
+    redis: RedisConnections | None,
+    key: bytes,
+    repository: CatalogueRepository,
+    clock: SystemClock,
+    counts: CacheCounts,
+) -> Cache[Content]:
+    """Pages in this process, and behind Redis where there is one."""
+    generations, codec = Generations(repository.version, clock), ContentCodec()
+    if redis is None:
+        return MemoryCache(generations, codec, clock, counts)
+    # Pages hold cursors: whoever signs with another key has pages of its own.
+    namespace = blake2b(key, digest_size=32, person=f"pages {CONTENT_FORM}".encode()).digest()
+    return RedisCache(redis, namespace, generations, codec, clock, counts)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 
 from farmlokal.catalog import geo, statements
 from farmlokal.catalog.cursor import Position
@@ -14,8 +14,16 @@ from farmlokal.catalog.nearby import Nearby, Place
 from farmlokal.catalog.pages import Pages
 from farmlokal.catalog.planner import Planner
 from farmlokal.catalog.reader import Reader
-from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
+from farmlokal.catalog.schema import (
+    catalogue_version,
+    categories,
+    postcodes,
+    price_history,
+    products,
+    sellers,
+)
 from farmlokal.catalog.text import sort_key
+from farmlokal.errors import Unavailable
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database, Row
 
@@ -147,6 +155,18 @@ class CatalogueRepository:
         statement = select(*named, counted).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
         return await self._fetch("categories", statement, {})
 
+    async def version(self) -> int:
+        """The version of the catalogue, which every write raises, where listings are read.
+
+        Raises `Unavailable` where there is none: what cannot be told from older content must not be kept.
+        """
+        version = catalogue_version.c
+        statement = select(version.version).where(version.id == literal_column("1"))
+        rows = await self._fetch("version", statement, {}, stale_ok=True)
+        if not rows:
+            raise Unavailable("the catalogue has no version")
+        return int(rows[0][0])
+
     async def find_place(self, postcode: str) -> Place | None:
         """Where a postcode is: its part with the most post offices."""
         statement = (
@@ -194,9 +214,11 @@ class CatalogueRepository:
         for identity, name, key in await self._fetch("category names", statement.limit(CATEGORIES), {}):
             self._names[identity], self._categories[key] = name, identity
 
-    async def _fetch(self, name: str, statement: Select[Any], given: Mapping[str, Any]) -> list[Row]:
+    async def _fetch(
+        self, name: str, statement: Select[Any], given: Mapping[str, Any], *, stale_ok: bool = False
+    ) -> list[Row]:
         return await self._reader.fetch(
-            (name,), lambda dialect: statements.compiled(statement, dialect), given
+            (name,), lambda dialect: statements.compiled(statement, dialect), given, stale_ok=stale_ok
         )
 
 

@@ -38,6 +38,7 @@ imports = table(
         ("id", "digest", "file_name", "format", "rows_done", "tally", "started_at_us", "finished_at_us"),
     ),
 )
+catalogue_version = table("catalogue_version", *map(column, ("id", "version")))
 quarantine = table(
     "quarantine",
     *map(column, ("import_id", "line", "code", "reason", "raw", "created_at_us")),

@@ -24,8 +24,7 @@ class Catalogue:
 
     async def listing(self, query: ListingQuery) -> shown.ProductPage:
         """One page of products. Raises `Invalid` for a cursor of another query or an unknown postcode."""
-        by_id = query.sort == "id" and not query.descending
-        walk = Walk(self._cursors, fingerprint("products", query.identity()), query.cursor, by_id=by_id)
+        walk = self.walk(query)
         place = await self._place(query)
         near = await self._nearby(query, place)
         rows = await self._repository.page(query, walk.position, query.limit + 1, near)
@@ -39,6 +38,11 @@ class Catalogue:
             total=await self._repository.count(query, near) if query.count else UNSET,
             facets=await self._facets(query, near) if query.facets else UNSET,
         )
+
+    def walk(self, query: ListingQuery) -> Walk:
+        """Where a listing is at. Raises `Invalid` for a cursor of another query."""
+        by_id = query.sort == "id" and not query.descending
+        return Walk(self._cursors, fingerprint("products", query.identity()), query.cursor, by_id=by_id)
 
     async def facets(self, query: ListingQuery) -> shown.Facets:
         """Counts by each facet the query names. Raises `Invalid` for an unknown postcode."""
@@ -80,7 +84,7 @@ class Catalogue:
 
     async def sellers(self, filters: dict[str, Any], limit: int, cursor: str | None) -> shown.SellerPage:
         """Sellers by id, narrowed by state, district or kind."""
-        walk = Walk(self._cursors, fingerprint("sellers", sorted(filters.items())), cursor, by_id=True)
+        walk = self.sellers_walk(filters, cursor)
         rows = await self._repository.sellers(filters, walk.position, limit + 1)
         page = walk.slice([(None, *row) for row in rows], limit)
         return shown.SellerPage(
@@ -89,6 +93,10 @@ class Catalogue:
             prev_cursor=page.prev_cursor,
             has_more=page.next_cursor is not None,
         )
+
+    def sellers_walk(self, filters: dict[str, Any], cursor: str | None) -> Walk:
+        """Where a list of sellers is at. Raises `Invalid` for a cursor of another query."""
+        return Walk(self._cursors, fingerprint("sellers", sorted(filters.items())), cursor, by_id=True)
 
     async def seller(self, seller_id: int) -> shown.Seller:
         """One seller. Raises `NotFound`."""

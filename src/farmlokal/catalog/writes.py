@@ -9,7 +9,18 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TableClause, Update, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Select,
+    TableClause,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
@@ -36,6 +47,20 @@ class CatalogueWriter:
         self._dialect = database.dialect
         # Rows are tuples, so bulk statements take their parameters by position.
         self._positional = database.positional_dialect
+
+    async def raise_version(self, tx: Transaction, now_us: int) -> None:
+        """Say that the catalogue is another one once this transaction commits: in each one that writes, once,
+        and last, since whoever else writes waits for the row.
+
+        At least the time of day: a database that is restored from a backup does not give its old numbers to
+        new content.
+        """
+        version = schema.catalogue_version.c.version
+        later = case(
+            (version >= bindparam("now_us"), version + literal_column("1")), else_=bindparam("now_us")
+        )
+        statement = update(schema.catalogue_version).values(version=later)
+        await tx.execute(str(statement.compile(dialect=self._dialect)), {"now_us": now_us})
 
     async def products_by(self, tx: Transaction, column: str, keys: Iterable[str]) -> list[Row]:
         """(id, deleted_at_us, *ORIGIN_COLUMNS, *PRODUCT_COLUMNS) of the products whose `column` is one of

@@ -243,7 +243,9 @@ class Importer:
             runs += 1
             if runs > 1:
                 self._loader.forget()
-            return await work(tx)
+            result = await work(tx)
+            await self._writer.raise_version(tx, self._clock.now_us())
+            return result
 
         try:
             return await writer.write(run, bulk=True)

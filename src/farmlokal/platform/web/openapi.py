@@ -21,7 +21,8 @@ class Operation:
     """One GET endpoint: its route and its description.
 
     `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the 200;
-    `refusals` are the statuses it may refuse with, besides those that every endpoint may.
+    `refusals` are the statuses it may refuse with, besides those that every endpoint may; `more_headers` are
+    the headers of the 200 that others have not.
     """
 
     path: str
@@ -36,6 +37,7 @@ class Operation:
     example: Any = None
     refusals: Sequence[HTTPStatus] = ()
     conditional: bool = False
+    more_headers: Mapping[str, Any] = field(default_factory=dict)
     more_statuses: Mapping[HTTPStatus, str] = field(default_factory=dict)
 
     @property
@@ -102,7 +104,7 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
         "200": {
             "description": operation.summary,
             "content": {"application/json": content},
-            "headers": _HEADERS,
+            "headers": {**_HEADERS, **operation.more_headers},
         }
     }
     if operation.conditional:
