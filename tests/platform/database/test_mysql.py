@@ -313,3 +313,32 @@ def test_a_connection_that_grew_old_is_replaced(mariadb: MariaDb) -> None:
         assert seen[0] == seen[1] != seen[2]
 
     run(go())
+
+
+def test_a_connection_whose_answer_was_not_read_is_never_handed_out_again(mariadb: MariaDb) -> None:
+    """A connection on which a query was cancelled is closed, and the next caller gets another one."""
+    url = mariadb.new_database(migrated=False)
+
+    async def go() -> None:
+        pool = Pool(Address.parse(url), 1)
+        links = []
+        leased = asyncio.Event()
+
+        async def ask(sql: str) -> None:
+            async with pool.lease(READ) as link:
+                links.append(link)
+                leased.set()
+                await link.run(sql)
+
+        task = asyncio.create_task(ask("SELECT SLEEP(0.5)"))
+        await leased.wait()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+        await ask("SELECT 1")
+        await ask("SELECT 1")
+        await pool.close(1)
+        assert links[0] is not links[1]
+        assert links[1] is links[2]
+
+    run(go())

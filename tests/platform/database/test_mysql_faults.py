@@ -210,14 +210,18 @@ def test_a_server_that_has_become_read_only(mariadb: MariaDb, url: str) -> None:
 
     async def go() -> None:
         async with opened(url, pool=2) as database:
-            before = {identity for (identity,) in await database.fetch_all("SELECT CONNECTION_ID()")}
+            mine = "SELECT CONNECTION_ID(), SLEEP(0.05)"
+            rows = await asyncio.gather(database.fetch_all(mine), database.fetch_all(mine))
+            before = {identity for ((identity, _),) in rows}
+            assert len(before) == 2
             await mariadb.ask("SET GLOBAL read_only = 1")
             try:
                 for _ in range(3):
                     said = await refused(database.write(lambda tx: add(tx, "lost")))
                     assert "no writes" in said
                 assert await count(database) == 0
-                after = {identity for (identity,) in await database.fetch_all("SELECT CONNECTION_ID()")}
+                after = {identity for (identity,) in await mariadb.ask(CONNECTIONS)}
+                assert after
                 assert not before & after
             finally:
                 await mariadb.ask("SET GLOBAL read_only = 0")

@@ -32,8 +32,8 @@ def integers(dialect: Dialect, values: Sequence[int]) -> Any:
 def values(dialect: Dialect, parameter: str, keys: Collection[Any]) -> TextClause:
     """The JSON array `parameter` of these keys as a subquery for IN: any number of keys, one statement.
 
-    MySQL has to be told their type, integers or text compared by byte: by its own choice it would compare
-    numbers, and look into no index.
+    MySQL has to be told their type: text beside an integer column would be compared as floating point, and
+    text of another collation not by byte.
     """
     if dialect.name == "sqlite":
         return text(f"SELECT value FROM json_each(:{parameter})")  # noqa: S608

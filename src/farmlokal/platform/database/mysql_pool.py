@@ -92,6 +92,8 @@ class Pool:
         if link.demoted:
             # The address may lead to another server by now: whatever was connected before is dropped.
             self._good_since_s = asyncio.get_running_loop().time()
+            while self._idle:
+                self._idle.pop().drop()
         if link.sound and not link.in_transaction and self._is_good(link):
             self._idle.append(link)
         else:
