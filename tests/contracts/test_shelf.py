@@ -2,11 +2,15 @@
 
 from contextlib import closing
 
+import pytest
+
 from farmlokal.migrations import newest
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf
-from tests.support.engines import Engine, FreshDatabase
+from tests.support.engines import ENGINES, Engine, FreshDatabase
 from tests.support.market import Market
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES, indirect=True)
 
 ROW = {
     "name": "Tómato 🍅 100%?",

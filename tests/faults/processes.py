@@ -77,7 +77,10 @@ class OwnedProcess:
 
     def wait_until_ready(self, within_s: float = START_S) -> None:
         """Return when it can be spoken to; `AssertionError` when it left, or is not ready in time."""
-        wait_until(self._is_ready, f"{self.arguments[0]} is ready\n{self._tail()}", within_s)
+        try:
+            wait_until(self._is_ready, f"{self.arguments[0]} is ready", within_s)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self._tail()}") from None
 
     @property
     def pid(self) -> int:
@@ -156,7 +159,7 @@ class OwnedProcess:
 
     def _is_ready(self) -> bool:
         if not self.alive:
-            raise AssertionError(f"{self.arguments[0]} left with {self.exit_code}\n{self._tail()}")
+            raise AssertionError(f"{self.arguments[0]} left with {self.exit_code}")
         try:
             return self._ready()
         except OSError:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn, Protocol
 
@@ -22,6 +23,10 @@ from tests.support.servers.valkey import Valkey
 from tests.support.sql_connection import Connection, MysqlConnection
 
 ENGINES = ("sqlite", "mariadb")
+"""Engines on which rows can be written."""
+
+SERVED = ENGINES if find_spec("farmlokal.platform.database.mysql") else ("sqlite",)
+"""Those that this version of the product also serves."""
 
 
 class FreshDatabase(NamedTuple):
@@ -94,9 +99,9 @@ def mariadb_database(mariadb_server: MariaDb) -> Database:
     return mariadb_server.new_database()
 
 
-@pytest.fixture(scope="session", params=ENGINES)
+@pytest.fixture(scope="session", params=SERVED)
 def engine(request: pytest.FixtureRequest) -> Engine:
-    """Every engine in turn."""
+    """Every engine in turn that the product serves."""
     if request.param == "sqlite":
         return SqliteEngine()
     return ServerEngine(request.getfixturevalue(f"{request.param}_server"))
@@ -104,7 +109,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture
 def fresh_database(engine: Engine) -> Iterator[FreshDatabase]:
-    """On every engine in turn, a database of the test's own."""
+    """On each engine in turn, a database of the test's own."""
     with engine.fresh() as database:
         yield database
 
