@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
+from farmlokal.catalog.cost import cost
 from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
@@ -23,17 +24,24 @@ from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
-from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.metrics import LimitCounts, RequestCounts
+from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
+from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
     "operations": "How the service is doing.",
 }
+
+
+EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
+"""Headers that scripts of other origins may read."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
@@ -46,10 +54,9 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         None if replica is None else replica.get_secret_value(),
     )
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts = RequestCounts()
+    counts, limits = RequestCounts(), LimitCounts()
+    redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema = migrations.newest()
-    url = settings.redis_url
-    redis = None if url is None else RedisConnections(url.get_secret_value(), clock)
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
@@ -57,6 +64,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     ops = OpsRoutes(
         database,
         counts,
+        limits,
         clock,
         cache=cached,
         redis=redis,
@@ -86,13 +94,13 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
     routes = [*(operation.route for operation in operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts)
+    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
             allow_origins=list(settings.cors_origins),
             allow_methods=["GET", "HEAD"],
-            expose_headers=["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After"],
+            expose_headers=EXPOSED,
         )
     return app
 
@@ -111,3 +119,19 @@ def _cache(
     # Pages hold cursors: whoever signs with another key has pages of its own.
     namespace = blake2b(key, digest_size=32, person=f"pages {CONTENT_FORM}".encode()).digest()
     return RedisCache(redis, namespace, generations, codec, clock, counts)
+
+
+def _admission(
+    settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+) -> Admission | None:
+    """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
+    if settings.rate_limit is None:
+        return None
+    limit = settings.rate_limit
+    policy = Policy("default", limit.requests, limit.window_s, limit.burst)
+    limiter: Limiter = (
+        RedisLimiter(redis, policy, clock, counts)
+        if redis is not None
+        else MemoryLimiter(policy, clock, counts)
+    )
+    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost)

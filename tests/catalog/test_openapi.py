@@ -176,6 +176,8 @@ def test_every_documented_status_is_reached(documented: Documented) -> None:
     for path, operation in operations(documented.document):
         asked = requests_for(path, "304" in operation["responses"])
         answers = ask(documented.app, *asked)
+        if "429" in operation["responses"]:
+            answers += ask(limited(documented.database), (here := concrete(path), {}), (here, {}))
         if "503" in operation["responses"]:
             # Facets that nobody asks for cost the database nothing.
             last = concrete(path) + ("?facets=state" if "facets" in path else "")
@@ -188,6 +190,11 @@ def test_every_documented_status_is_reached(documented: Documented) -> None:
         assert {status for status in missing if not {(path, status), ("*", status)} & JUSTIFIED} == set(), (
             path
         )
+
+
+def limited(path: Path) -> ASGIApp:
+    """The application over the same database, with one request a day for each caller."""
+    return application(path, {"FARMLOKAL_RATE_LIMIT": "1/86400s;burst=1"})
 
 
 def busy(app: ASGIApp, path: str) -> httpx2.Response:

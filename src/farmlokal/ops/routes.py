@@ -16,7 +16,7 @@ from farmlokal.ops.health import Readiness, check_database, check_redis
 from farmlokal.platform.cache import CacheCounts
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database
-from farmlokal.platform.metrics import Memory, RequestCounts, memory
+from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, memory
 from farmlokal.platform.redis import RedisConnections, RedisState
 from farmlokal.platform.web.openapi import Operation
 
@@ -50,6 +50,14 @@ class Alive(Struct, frozen=True):
     status: str = "ok"
 
 
+class RateLimiting(Struct, frozen=True, rename="camel"):
+    """Requests that the limiter admitted and refused; of both, those decided while Redis did not answer."""
+
+    admitted: int
+    refused: int
+    by_fallback: int
+
+
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
     cache by outcome (and errors of Redis that were gone around), Redis where there is one."""
@@ -61,6 +69,7 @@ class Metrics(Struct, frozen=True):
     in_flight: int = msgspec.field(name="inFlight")
     cache: Mapping[str, int]
     redis: RedisState | None
+    rate_limit: RateLimiting = msgspec.field(name="rateLimit")
 
 
 class OpsRoutes:
@@ -70,6 +79,7 @@ class OpsRoutes:
         self,
         database: Database,
         counts: RequestCounts,
+        limits: LimitCounts,
         clock: SystemClock,
         *,
         cache: CacheCounts,
@@ -80,6 +90,7 @@ class OpsRoutes:
     ) -> None:
         self._database = database
         self._counts = counts
+        self._limits = limits
         self._clock = clock
         self._cache = cache
         self._redis = redis
@@ -111,6 +122,7 @@ class OpsRoutes:
         self._only_if_public()
         uptime = self._clock.monotonic_s() - self._started_s
         answered = dict(sorted(self._counts.by_status_class.items()))
+        limiting = RateLimiting(self._limits.admitted, self._limits.refused, self._limits.by_fallback)
         return _json(
             Metrics(
                 status="ok",
@@ -119,6 +131,7 @@ class OpsRoutes:
                 requests=answered,
                 in_flight=self._counts.in_flight,
                 cache=self._cache.by_name,
+                rate_limit=limiting,
                 redis=self._redis.state() if self._redis else None,
             )
         )
@@ -155,7 +168,9 @@ class OpsRoutes:
         }
         private = [HTTPStatus.FORBIDDEN] if self._private else []
         return [
-            Operation("/healthz", self.healthz, "live", "The process answers", Alive, "operations"),
+            Operation(
+                "/healthz", self.healthz, "live", "The process answers", Alive, "operations", limited=False
+            ),
             Operation(
                 "/readyz",
                 self.readyz,
@@ -164,6 +179,7 @@ class OpsRoutes:
                 Readiness,
                 "operations",
                 more_statuses=unready,
+                limited=False,
             ),
             Operation(
                 "/metrics",
