@@ -12,6 +12,7 @@ import pytest
 
 from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
+from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.platform.clock import SystemClock
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, opened, run
@@ -262,6 +263,39 @@ def test_a_write_is_in_every_list_within_a_second(furnished: Path, more: dict[st
                 *(seen(caller, path, old, 1.0) for caller, old in zip(callers, before, strict=True))
             )
             assert max(took) < 1
+
+    run(go())
+
+
+def test_every_transaction_that_writes_raises_the_version(database_path: Path) -> None:
+    """A first filling, further products, postcodes: each leaves the catalogue with a greater version."""
+
+    async def go() -> None:
+        async with opened(database_path) as database:
+            repository, importer = CatalogueRepository(database), Importer(database, SystemClock())
+            versions = [await repository.version()]
+            for write in (
+                lambda: importer.load_drafts(generate(5, random_seed=1, today=NOON.date())),
+                lambda: importer.load_drafts(generate(5, random_seed=2, today=NOON.date())),
+                importer.load_reference_postcodes,
+            ):
+                await write()
+                versions.append(await repository.version())
+            assert versions == sorted(set(versions))
+            assert versions[-1] > 1_700_000_000_000_000, "microseconds: no database gives it twice"
+
+    run(go())
+
+
+def test_a_version_never_falls_behind_the_clock_or_itself(database_path: Path, shelf: Shelf) -> None:
+    """With a clock that is behind, the version still goes up by one."""
+    ahead = 9_000_000_000_000_000
+    shelf.connection.execute("UPDATE catalogue_version SET version = ?", (ahead,))
+
+    async def go() -> None:
+        async with opened(database_path) as database:
+            await Importer(database, SystemClock()).load_reference_postcodes()
+            assert await CatalogueRepository(database).version() == ahead + 1
 
     run(go())
 

@@ -128,6 +128,24 @@ def test_a_late_store_of_an_old_value_is_never_served(kind: str, server: Valkey)
     on(kind, server, work)
 
 
+def test_nobody_who_knows_of_a_write_joins_an_older_load(kind: str, server: Valkey) -> None:
+    """A load that began before a write is not shared with callers who come after the poll that saw it."""
+
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
+        here = await start()
+        source.gate.clear()
+        early = asyncio.create_task(here.cache.get_or_load(key(), source.load))
+        await loading(source, 1)
+        source.write("two")
+        await here.generations.refresh()
+        late = asyncio.create_task(here.cache.get_or_load(key(), source.load))
+        await asyncio.sleep(0)
+        source.gate.set()
+        assert ((await early).value, (await late).value) == ("one", "two")
+
+    on(kind, server, work)
+
+
 def test_many_callers_of_one_key_load_once(kind: str, server: Valkey) -> None:
     """Two hundred lookups at once are one load: one is the miss, the others are coalesced."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from farmlokal.platform.cache import Outcome
+from farmlokal.platform.cache import Loaded, Outcome
 from farmlokal.platform.cache.shared import LEASE_S
 from farmlokal.platform.clock import SystemClock
 from tests.support.cache import Source, Start, instances, key, loading
@@ -202,6 +202,30 @@ def test_an_entry_of_another_key_is_a_miss(server: Valkey) -> None:
         second = next(name for name in names(server, "farmlokal:cache:*") if name != first)
         server.ask("COPY", first, second, "REPLACE")
         assert (await (await start()).cache.get_or_load(key("b"), source.load)).value == "two"
+
+    on(server, work)
+
+
+def test_a_late_store_does_not_replace_a_newer_entry(server: Valkey) -> None:
+    """A loader that is overtaken by a write and by another loader leaves the newer entry where it is."""
+
+    async def work(start: Start, source: Source) -> None:
+        here, there = await start(), await start()
+        source.gate.clear()
+        slow = asyncio.create_task(here.cache.get_or_load(key(), source.load))
+        await loading(source, 1)
+        source.write("two")
+        await there.generations.refresh()
+        (lease,) = names(server, "farmlokal:lease:*")
+        server.ask("DEL", lease)  # as when it has ended
+
+        async def load() -> Loaded[str]:
+            return Loaded(source.value)
+
+        assert await there.cache.get_or_load(key(), load) == ("two", Outcome.MISS)
+        source.gate.set()
+        assert (await slow).value == "one"
+        assert await (await start()).cache.get_or_load(key(), load) == ("two", Outcome.HIT)
 
     on(server, work)
 
