@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.support import mariadb_for_now
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.clock import ManualClock
+
+pytest_plugins = ["tests.support.engines"]
 
 # Examples that open a database take as long as a slow disk lets them: only their number is bounded.
 # In CI the examples are the same every time: a red build has its cause in the change.
@@ -40,3 +43,10 @@ def shelf(database_path: Path) -> Iterator[Shelf]:
 def clock() -> ManualClock:
     """A clock that stands still."""
     return ManualClock()
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[mariadb_for_now.MariaDb]:
+    """The MariaDB of this test process."""
+    with mariadb_for_now.running() as server:
+        yield server

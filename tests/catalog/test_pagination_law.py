@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,7 +14,8 @@ from hypothesis import strategies as st
 from farmlokal.catalog.listing import SORTS, ListingQuery
 from farmlokal.catalog.representation import ProductPage
 from farmlokal.catalog.service import Catalogue
-from tests.support.catalogue import Shelf, catalogue, connect, new_database, run
+from tests.support.catalogue import Shelf, catalogue, run
+from tests.support.engines import Engine, FreshDatabase
 from tests.support.market import NAMES, PLACE, PLACES, SEARCH, Item, Market, Pair, ordered
 
 PAGES = 500
@@ -98,19 +97,16 @@ ASKED = st.builds(
 
 
 @asynccontextmanager
-async def shop(rows: list[dict[str, Any]]) -> AsyncIterator[tuple[Market, Catalogue]]:
-    """A market with these rows, in a database of its own, and the service over it."""
-    with TemporaryDirectory() as folder:
-        path = new_database(Path(folder))
-        connection = connect(path)
-        try:
-            market = Market(Shelf(connection))
-            for row in rows:
-                market.add(row)
-            async with catalogue(path) as service:
-                yield market, service
-        finally:
-            connection.close()
+async def shop(
+    database: FreshDatabase, rows: list[dict[str, Any]]
+) -> AsyncIterator[tuple[Market, Catalogue]]:
+    """A market with these rows, and the service over it."""
+    with closing(database.connect()) as connection:
+        market = Market(Shelf(connection))
+        for row in rows:
+            market.add(row)
+        async with catalogue(database.url) as service:
+            yield market, service
 
 
 async def page(service: Catalogue, asked: Asked, cursor: str | None) -> ProductPage:
@@ -178,27 +174,28 @@ async def walk_while_written(
     rows=st.lists(ROW, max_size=30), asked=ASKED, writes=st.lists(st.lists(WRITE, max_size=6), max_size=12)
 )
 @settings(max_examples=150)
-def test_law(rows: list[dict[str, Any]], asked: Asked, writes: list[list[Any]]) -> None:
+def test_law(engine: Engine, rows: list[dict[str, Any]], asked: Asked, writes: list[list[Any]]) -> None:
     """Every row that exists and keeps its sort key for the whole walk appears exactly once, in order; others
     at most once per key value; whatever is added, changed and deleted between the pages."""
 
     async def go() -> None:
-        async with shop(rows) as (market, service):
+        async with shop(database, rows) as (market, service):
             seen, steady = await walk_while_written(market, service, asked, writes)
             assert len(set(seen)) == len(seen)
             assert seen == ordered(seen, descending=asked.descending)
             assert [pair for pair in seen if pair in set(steady)] == steady
 
-    run(go())
+    with engine.fresh() as database:
+        run(go())
 
 
 @given(rows=st.lists(ROW, max_size=30), asked=ASKED)
 @settings(max_examples=100)
-def test_walk_there_and_back(rows: list[dict[str, Any]], asked: Asked) -> None:
+def test_walk_there_and_back(engine: Engine, rows: list[dict[str, Any]], asked: Asked) -> None:
     """Without writes, `nextCursor` visits exactly the rows of the list, `prevCursor` the same reversed."""
 
     async def go() -> None:
-        async with shop(rows) as (market, service):
+        async with shop(database, rows) as (market, service):
             expected = [identity for _, identity in asked.expected(market)]
             assert await walk(service, asked, None, "next_cursor") == expected
             answer = await page(service, asked, None)
@@ -211,16 +208,19 @@ def test_walk_there_and_back(rows: list[dict[str, Any]], asked: Asked) -> None:
                 back = await walk(service, asked, answer.prev_cursor, "prev_cursor")
                 assert back == expected[: -len(last)][::-1]
 
-    run(go())
+    with engine.fresh() as database:
+        run(go())
 
 
 @given(rows=st.lists(ROW, min_size=8, max_size=30), asked=ASKED, steps=st.integers(0, 6))
 @settings(max_examples=60)
-def test_there_and_back_again_is_the_same_page(rows: list[dict[str, Any]], asked: Asked, steps: int) -> None:
+def test_there_and_back_again_is_the_same_page(
+    engine: Engine, rows: list[dict[str, Any]], asked: Asked, steps: int
+) -> None:
     """A page's `prevCursor` leads to the page before it, and that page's `nextCursor` back to it."""
 
     async def go() -> None:
-        async with shop(rows) as (_, service):
+        async with shop(database, rows) as (_, service):
             before, here = None, await page(service, asked, None)
             for _ in range(steps):
                 if here.next_cursor is None:
@@ -231,20 +231,21 @@ def test_there_and_back_again_is_the_same_page(rows: list[dict[str, Any]], asked
                 assert again.data == before.data
                 assert (await page(service, asked, again.next_cursor)).data == here.data
 
-    run(go())
+    with engine.fresh() as database:
+        run(go())
 
 
 @given(rows=st.lists(ROW, min_size=2, max_size=20), asked=ASKED, steps=st.integers(0, 5), data=st.data())
 @settings(max_examples=80)
 def test_way_back_from_an_empty_page(
-    rows: list[dict[str, Any]], asked: Asked, steps: int, data: st.DataObject
+    engine: Engine, rows: list[dict[str, Any]], asked: Asked, steps: int, data: st.DataObject
 ) -> None:
     """When all that follows was deleted, the page is empty and its `prevCursor` leads back to whatever is
     left, the cursor's own row included."""
     erased = data.draw(st.sets(st.integers(0, 19)), label="erased besides")
 
     async def go() -> None:
-        async with shop(rows) as (market, service):
+        async with shop(database, rows) as (market, service):
             answer, seen = await page(service, asked, None), 0
             for _ in range(steps):
                 following = answer.next_cursor and await page(service, asked, answer.next_cursor)
@@ -266,7 +267,8 @@ def test_way_back_from_an_empty_page(
                 end = await page(service, asked, empty.prev_cursor)
                 assert (list(end.data), end.prev_cursor) == ([], None)
 
-    run(go())
+    with engine.fresh() as database:
+        run(go())
 
 
 SQL_KEYS = {
@@ -283,11 +285,11 @@ SQL_KEYS = {
 @pytest.mark.parametrize("descending", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 7, 100])
 def test_walk_equals_plain_order_by(
-    sort: str, descending: bool, limit: int, shelf: Shelf, database_path: Path
+    sort: str, descending: bool, limit: int, fresh_shelf: Shelf, fresh_database: FreshDatabase
 ) -> None:
     """A walk is what `ORDER BY key IS NULL, key, id` gives in one statement, for every page size."""
-    market = Market(shelf)
-    shelf.connection.execute("BEGIN")
+    market = Market(fresh_shelf)
+    fresh_shelf.connection.execute("BEGIN")
     for number in range(220):
         market.add(
             {
@@ -301,32 +303,34 @@ def test_walk_equals_plain_order_by(
                 "organic": 0,
             }
         )
-    shelf.connection.execute("COMMIT")
+    fresh_shelf.connection.execute("COMMIT")
     way = "DESC" if descending else "ASC"
     key = SQL_KEYS[sort]
-    rows = shelf.connection.execute(
+    rows = fresh_shelf.connection.execute(
         f"SELECT p.id FROM products p ORDER BY {key} IS NULL, {key} {way}, p.id {way}"
     ).fetchall()
     asked = Asked(sort, descending, limit, "all")
 
     async def go() -> list[int]:
-        async with catalogue(database_path) as service:
+        async with catalogue(fresh_database.url) as service:
             return await walk(service, asked, None, "next_cursor")
 
     assert run(go()) == [identity for (identity,) in rows]
 
 
 @pytest.mark.parametrize("sort", [sort for sort in SORTS if sort != "relevance"])
-def test_rows_without_a_key_come_last_both_ways(sort: str, shelf: Shelf, database_path: Path) -> None:
+def test_rows_without_a_key_come_last_both_ways(
+    sort: str, fresh_shelf: Shelf, fresh_database: FreshDatabase
+) -> None:
     """Rows without the value come after all others in both directions, ordered by id in that direction."""
-    market = Market(shelf)
+    market = Market(fresh_shelf)
     bare = {"name": "x", "category": "Fruits", "price_minor": 1, "created_at_us": 1, "organic": 0}
     full = bare | {"unit_price_minor": 1, "harvested_on": "2026-07-24", "seller": "near"}
     none = bare | {"unit_price_minor": None, "harvested_on": None, "seller": "nowhere"}
     first, second, third, fourth = (market.add(row) for row in (none, full, none, full))
 
     async def go(descending: bool) -> list[int]:
-        async with catalogue(database_path) as service:
+        async with catalogue(fresh_database.url) as service:
             return await walk(service, Asked(sort, descending, 1, "all"), None, "next_cursor")
 
     nullable = sort in ("unitPrice", "harvestedOn", "distance")
@@ -336,9 +340,9 @@ def test_rows_without_a_key_come_last_both_ways(sort: str, shelf: Shelf, databas
     assert run(go(True)) == down
 
 
-def test_walks_at_once_do_not_disturb_each_other(shelf: Shelf, database_path: Path) -> None:
+def test_walks_at_once_do_not_disturb_each_other(fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """Callers walk the same list at the same time, each to the end."""
-    market = Market(shelf)
+    market = Market(fresh_shelf)
     row = {"name": "x", "category": "Fruits", "price_minor": 1, "created_at_us": 1, "organic": 0}
     ids = [
         market.add(row | {"unit_price_minor": None, "harvested_on": None, "seller": "near"})
@@ -346,7 +350,7 @@ def test_walks_at_once_do_not_disturb_each_other(shelf: Shelf, database_path: Pa
     ]
 
     async def go() -> list[list[int]]:
-        async with catalogue(database_path) as service:
+        async with catalogue(fresh_database.url) as service:
             limits = (1, 3, 7, 39, 40, 41)
             walks = (walk(service, Asked("price", False, n, "all"), None, "next_cursor") for n in limits)
             return await asyncio.gather(*walks)

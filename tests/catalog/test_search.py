@@ -1,7 +1,7 @@
 """Search: which products it finds, in any script, and how well each matches."""
 
+from contextlib import closing
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -13,14 +13,15 @@ from farmlokal.catalog.fulltext import Document, encode
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.text import WORD_LETTERS, words
 from farmlokal.errors import Invalid
-from tests.support.catalogue import Shelf, catalogue, connect, new_database, run
+from tests.support.catalogue import Shelf, catalogue, run
+from tests.support.engines import Engine, FreshDatabase
 
 
-def found(path: Path, search: str, more: str = "") -> list[int]:
+def found(url: str, search: str, more: str = "") -> list[int]:
     """The ids that a search finds, in the order of the page."""
 
     async def go() -> list[int]:
-        async with catalogue(path) as service:
+        async with catalogue(url) as service:
             query = ListingQuery.parse(f"limit=100&search={quote(search)}{more}".encode())
             return [product.id for product in (await service.listing(query)).data]
 
@@ -50,12 +51,12 @@ def found(path: Path, search: str, more: str = "") -> list[int]:
         ("汉字番茄", "番茄"),
     ],
 )
-def test_found(name: str, search: str, shelf: Shelf, database_path: Path) -> None:
+def test_found(name: str, search: str, fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """A search finds products whose name holds its words, at the beginning of a word or inside one, in any
     script, whatever case, accents and spelling."""
-    shelf.product("Other thing")
-    product = shelf.product(name)
-    assert product in found(database_path, search)
+    fresh_shelf.product("Other thing")
+    product = fresh_shelf.product(name)
+    assert product in found(fresh_database.url, search)
 
 
 @pytest.mark.parametrize(
@@ -72,21 +73,21 @@ def test_found(name: str, search: str, shelf: Shelf, database_path: Path) -> Non
         ("supercalifragilistic", "fragilistic"),
     ],
 )
-def test_not_found(name: str, search: str, shelf: Shelf, database_path: Path) -> None:
+def test_not_found(name: str, search: str, fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """A search finds no product that lacks one of its words; letters after a word's sixteenth are not
     looked for inside it."""
-    shelf.product(name)
-    assert found(database_path, search) == []
+    fresh_shelf.product(name)
+    assert found(fresh_database.url, search) == []
 
 
-def test_every_text_is_searched(shelf: Shelf, database_path: Path) -> None:
+def test_every_text_is_searched(fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """A search looks at the names in all languages, the commodity and the variety, together."""
-    product = shelf.product(
+    product = fresh_shelf.product(
         "Nendran banana", name_hi="केला", name_ml="ഏത്തപ്പഴം", commodity="Banana", variety="Zanzibar"
     )
     for search in ("banana", "केला", "ഏത്ത", "zanz", "zanz केला nend", "पഏ"[1:]):
-        assert found(database_path, search) == [product], search
-    assert found(database_path, "nendran okra") == []
+        assert found(fresh_database.url, search) == [product], search
+    assert found(fresh_database.url, "nendran okra") == []
 
 
 @pytest.mark.parametrize(
@@ -103,17 +104,17 @@ def test_punctuation_alone_is_refused(search: str) -> None:
 @pytest.mark.parametrize(
     "search", ['"tomato', "tomato*", "-tomato", "tomato OR", "tom%", "(tomato)", "tomato;--", "^tomato"]
 )
-def test_operators_are_plain_text(search: str, shelf: Shelf, database_path: Path) -> None:
+def test_operators_are_plain_text(search: str, fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """What an engine would take for an operator is text like any other."""
-    product = shelf.product("Tomato or not")
-    shelf.product("Okra")
-    assert found(database_path, search) == [product]
+    product = fresh_shelf.product("Tomato or not")
+    fresh_shelf.product("Okra")
+    assert found(fresh_database.url, search) == [product]
 
 
-def test_tombstones_are_not_found(shelf: Shelf, database_path: Path) -> None:
+def test_tombstones_are_not_found(fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """A deleted product is not found."""
-    shelf.product("Tomato", deleted_at_us=1)
-    assert found(database_path, "tomato") == []
+    fresh_shelf.product("Tomato", deleted_at_us=1)
+    assert found(fresh_database.url, "tomato") == []
 
 
 RANKED = {
@@ -125,13 +126,13 @@ RANKED = {
 
 
 @pytest.mark.parametrize(("sign", "back"), [("", False), ("-", True)])
-def test_relevance_order(sign: str, back: bool, shelf: Shelf, database_path: Path) -> None:
+def test_relevance_order(sign: str, back: bool, fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """By relevance come the whole name, then its beginning, then whole words anywhere, then letters inside
     words; equals by id."""
-    classes = [[shelf.product(name) for name in names] for names in RANKED.values()]
+    classes = [[fresh_shelf.product(name) for name in names] for names in RANKED.values()]
     expected = [identity for ids in classes for identity in ids]
-    shelf.product("Red cabbage")
-    order = found(database_path, "red onion", f"&sort={sign}relevance")
+    fresh_shelf.product("Red cabbage")
+    order = found(fresh_database.url, "red onion", f"&sort={sign}relevance")
     assert order == (expected[::-1] if back else expected)
 
 
@@ -140,20 +141,20 @@ def test_relevance_order(sign: str, back: bool, shelf: Shelf, database_path: Pat
 )
 @pytest.mark.parametrize("more", [{}, {"commodity": "Fruit"}, {"commodity": "Fruit", "variety": "Robusta"}])
 def test_whole_name_in_each_language(
-    search: str, language: str, more: dict[str, Any], shelf: Shelf, database_path: Path
+    search: str, language: str, more: dict[str, Any], fresh_shelf: Shelf, fresh_database: FreshDatabase
 ) -> None:
     """The whole name in any language comes first, whatever is known of commodity and variety."""
     given: dict[str, Any] = {"name_hi": None, "name_ml": None, "name": "Something"} | more
-    longer = shelf.product(**given | {language: f"{search} big"})
-    whole = shelf.product(**given | {language: search})
-    assert found(database_path, search, "&sort=relevance") == [whole, longer]
+    longer = fresh_shelf.product(**given | {language: f"{search} big"})
+    whole = fresh_shelf.product(**given | {language: search})
+    assert found(fresh_database.url, search, "&sort=relevance") == [whole, longer]
 
 
-def test_commodity_is_not_a_name(shelf: Shelf, database_path: Path) -> None:
+def test_commodity_is_not_a_name(fresh_shelf: Shelf, fresh_database: FreshDatabase) -> None:
     """Commodity and variety match by words, never as a name."""
-    by_variety = shelf.product("Something", commodity="Banana", variety="Banana")
-    begins = shelf.product("Bananas from afar")
-    assert found(database_path, "banana", "&sort=relevance") == [begins, by_variety]
+    by_variety = fresh_shelf.product("Something", commodity="Banana", variety="Banana")
+    begins = fresh_shelf.product("Bananas from afar")
+    assert found(fresh_database.url, "banana", "&sort=relevance") == [begins, by_variety]
 
 
 LETTERS = st.sampled_from("abxyq01आमटाकത്കളിé🍅ß𑄌汉 -'^")
@@ -167,20 +168,16 @@ NAMES = st.text(alphabet=LETTERS, min_size=1, max_size=24)
 )
 @settings(max_examples=60)
 def test_search_is_containment_of_words(
-    names: list[str], searches: list[str], data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+    names: list[str], searches: list[str], data: st.DataObject, engine: Engine
 ) -> None:
     """A text is found when each word of the search stands inside some word of it, by the first sixteen
     letters of each: nothing more is found and nothing less."""
     # Drawn first: a draw may end the example, and would leave a connection open.
     pieces = [data.draw(st.sampled_from(names), label="piece of") for _ in range(2)]
     searches += [piece[data.draw(st.integers(0, len(piece))) :] for piece in pieces]
-    path = new_database(tmp_path_factory.mktemp("search"))
-    connection = connect(path)
-    shelf = Shelf(connection)
-    products = {shelf.product(name): name for name in names}
 
-    async def go() -> None:
-        async with catalogue(path) as service:
+    async def go(url: str, products: dict[int, str]) -> None:
+        async with catalogue(url) as service:
             for search in searches:
                 wanted = words(search)
                 if not 1 <= len(set(wanted)) <= 8:
@@ -194,8 +191,9 @@ def test_search_is_containment_of_words(
                 ]
                 assert [product.id for product in page.data] == expected, search
 
-    run(go())
-    connection.close()
+    with engine.fresh() as database, closing(database.connect()) as connection:
+        shelf = Shelf(connection)
+        run(go(database.url, {shelf.product(name): name for name in names}))
 
 
 @given(

@@ -2,99 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from hashlib import blake2b
+from collections.abc import Awaitable, Callable, Iterator
 
 import pytest
 
 from farmlokal.errors import NotFound, Unavailable
-from farmlokal.platform.cache import (
-    Cache,
-    CacheCounts,
-    Generations,
-    Loaded,
-    MemoryCache,
-    Outcome,
-    RedisCache,
-)
+from farmlokal.platform.cache import Cache, Loaded, Outcome
 from farmlokal.platform.cache.generations import UNPOLLED_S, VISIBLE_S
 from farmlokal.platform.cache.memory import EMPTY_FRESH_S, FRESH_S, GRACE_S, JITTER
-from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.redis import RedisConnections
+from tests.support.cache import Source, Start, instances, key, loading
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.valkey import Valkey, valkey
-
-NAMESPACE = b"the tests"
-
-
-class TextCodec:
-    """Text as UTF-8."""
-
-    def encode(self, value: str) -> bytes:
-        """To bytes."""
-        return value.encode()
-
-    def decode(self, data: bytes) -> str:
-        """From bytes."""
-        return data.decode()
-
-    def size(self, value: str) -> int:
-        """Bytes."""
-        return 2 * len(value)
-
-
-@dataclass
-class Source:
-    """Where the values come from: a table with a generation that every write raises, as the database has."""
-
-    value: str = "one"
-    generation: int = 1
-    away: bool = False
-    loads: int = 0
-    gate: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-
-    async def read_generation(self) -> int:
-        """One poll."""
-        if self.away:
-            raise Unavailable("away")
-        return self.generation
-
-    async def load(self) -> Loaded[str]:
-        """One query: it sees what is there when it begins, and ends when the gate is open."""
-        self.loads += 1
-        seen = self.value
-        await self.gate.wait()
-        if self.away:
-            raise Unavailable("away")
-        return Loaded(seen, empty=not seen)
-
-    def write(self, value: str) -> None:
-        """One transaction."""
-        self.value = value
-        self.generation += 1
-
-
-@dataclass
-class Instance:
-    """One process: its cache, its counts, its view of the generation."""
-
-    cache: Cache[str]
-    counts: CacheCounts
-    generations: Generations
-
-
-Open = Callable[..., Awaitable[Instance]]
-
-
-def key(name: str = "k") -> bytes:
-    """A key."""
-    return blake2b(name.encode(), digest_size=16).digest()
 
 
 @pytest.fixture(scope="module")
@@ -104,32 +23,6 @@ def server() -> Iterator[Valkey]:
         yield started
 
 
-@asynccontextmanager
-async def instances(
-    kind: str, server: Valkey, source: Source, clock: SystemClock
-) -> AsyncIterator[Callable[[], Awaitable[Instance]]]:
-    """Opens instances over one source, and closes them."""
-    closing: list[Callable[[], Awaitable[None]]] = []
-
-    async def start() -> Instance:
-        generations, counts = Generations(source.read_generation, clock), CacheCounts()
-        cache: Cache[str] = MemoryCache(generations, TextCodec(), clock, counts)
-        if kind == "redis":
-            connections = RedisConnections(server.url, SystemClock())
-            await connections.open()
-            closing.append(connections.close)
-            cache = RedisCache(connections, NAMESPACE, generations, TextCodec(), clock, counts)
-        await cache.open()
-        closing.append(cache.close)
-        return Instance(cache, counts, generations)
-
-    try:
-        yield start
-    finally:
-        for close in reversed(closing):
-            await close()
-
-
 @pytest.fixture(params=["memory", "redis"])
 def kind(request: pytest.FixtureRequest, server: Valkey) -> str:
     """Which of the two."""
@@ -137,7 +30,13 @@ def kind(request: pytest.FixtureRequest, server: Valkey) -> str:
     return str(request.param)
 
 
-Work = Callable[[Callable[[], Awaitable[Instance]], Source, ManualClock], Awaitable[None]]
+LEFT_MS = """
+local left = {}
+for _, key in ipairs(redis.call('KEYS', 'farmlokal:cache:*')) do left[#left + 1] = redis.call('PTTL', key) end
+return left
+"""
+
+Work = Callable[[Start, Source, ManualClock], Awaitable[None]]
 
 
 def on(kind: str, server: Valkey, work: Work) -> None:
@@ -149,14 +48,6 @@ def on(kind: str, server: Valkey, work: Work) -> None:
             await work(start, source, clock)
 
     run(go())
-
-
-async def loading(source: Source, loads: int) -> None:
-    """Wait until so many loads have begun."""
-    deadline = time.monotonic() + 5
-    while source.loads < loads:
-        assert time.monotonic() < deadline, f"no {loads} loads"
-        await asyncio.sleep(0.001)
 
 
 async def settle(cache: Cache[str], source: Source, outcome: Outcome) -> str:
@@ -173,7 +64,7 @@ async def settle(cache: Cache[str], source: Source, outcome: Outcome) -> str:
 def test_a_value_is_loaded_once(kind: str, server: Valkey) -> None:
     """The first lookup is a miss, the next is a hit with the same value, and other keys have other values."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         cache = (await start()).cache
         assert await cache.get_or_load(key(), source.load) == ("one", Outcome.MISS)
         assert await cache.get_or_load(key(), source.load) == ("one", Outcome.HIT)
@@ -187,7 +78,7 @@ def test_a_value_is_loaded_once(kind: str, server: Valkey) -> None:
 def test_a_write_is_seen_after_a_poll(kind: str, server: Valkey) -> None:
     """Once the generation has moved, the old value is served while the new one is loaded, then no more."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         here = await start()
         await here.cache.get_or_load(key(), source.load)
         source.write("two")
@@ -203,7 +94,7 @@ def test_a_write_is_seen_after_a_poll(kind: str, server: Valkey) -> None:
 def test_an_overtaken_value_is_not_served_past_the_promise(kind: str, server: Valkey) -> None:
     """A value that a write has overtaken is not served, even as stale, when the promised second ends."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         await here.cache.get_or_load(key(), source.load)
         source.write("two")
@@ -217,7 +108,7 @@ def test_an_overtaken_value_is_not_served_past_the_promise(kind: str, server: Va
 def test_a_late_store_of_an_old_value_is_never_served(kind: str, server: Valkey) -> None:
     """A value that was read before a write and comes after it is not kept, however late it comes."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here, there = await start(), await start()
         source.gate.clear()
         slow = asyncio.create_task(here.cache.get_or_load(key(), source.load))
@@ -237,10 +128,28 @@ def test_a_late_store_of_an_old_value_is_never_served(kind: str, server: Valkey)
     on(kind, server, work)
 
 
+def test_nobody_who_knows_of_a_write_joins_an_older_load(kind: str, server: Valkey) -> None:
+    """A load that began before a write is not shared with callers who come after the poll that saw it."""
+
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
+        here = await start()
+        source.gate.clear()
+        early = asyncio.create_task(here.cache.get_or_load(key(), source.load))
+        await loading(source, 1)
+        source.write("two")
+        await here.generations.refresh()
+        late = asyncio.create_task(here.cache.get_or_load(key(), source.load))
+        await asyncio.sleep(0)
+        source.gate.set()
+        assert ((await early).value, (await late).value) == ("one", "two")
+
+    on(kind, server, work)
+
+
 def test_many_callers_of_one_key_load_once(kind: str, server: Valkey) -> None:
     """Two hundred lookups at once are one load: one is the miss, the others are coalesced."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         cache = (await start()).cache
         found = await asyncio.gather(*(cache.get_or_load(key(), source.load) for _ in range(200)))
         assert source.loads == 1
@@ -252,7 +161,7 @@ def test_many_callers_of_one_key_load_once(kind: str, server: Valkey) -> None:
 def test_a_caller_who_leaves_takes_nothing_along(kind: str, server: Valkey) -> None:
     """When the first caller is cancelled, the others still get the value, of the one load there is."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         cache = (await start()).cache
         source.gate.clear()
         first = asyncio.create_task(cache.get_or_load(key(), source.load))
@@ -271,7 +180,7 @@ def test_a_caller_who_leaves_takes_nothing_along(kind: str, server: Valkey) -> N
 def test_an_error_is_shared_and_not_kept(kind: str, server: Valkey) -> None:
     """All who wait get the error; who comes after it asks again."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         cache = (await start()).cache
 
         async def fails() -> Loaded[str]:
@@ -291,7 +200,7 @@ def test_an_error_is_shared_and_not_kept(kind: str, server: Valkey) -> None:
 def test_a_value_is_loaded_anew_in_the_background_when_it_is_old(kind: str, server: Valkey) -> None:
     """Past its freshness a value is served once more while it is loaded anew, past its grace never."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         await here.cache.get_or_load(key(), source.load)
         source.value = "two"  # written past us: no generation
@@ -314,7 +223,7 @@ def test_an_empty_result_is_kept_for_seconds(kind: str, server: Valkey) -> None:
     assert EMPTY_FRESH_S * (1 - JITTER) >= 5
     assert EMPTY_FRESH_S * (1 + JITTER) + GRACE_S <= 30
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         source.value = ""
         await here.cache.get_or_load(key(), source.load)
@@ -329,17 +238,15 @@ def test_an_empty_result_is_kept_for_seconds(kind: str, server: Valkey) -> None:
 def test_values_loaded_together_do_not_age_together(kind: str, server: Valkey) -> None:
     """The freshness of a thousand values filled at once is spread over a tenth of it, both ways."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         for number in range(1000):
             await here.cache.get_or_load(key(str(number)), source.load)
         if kind == "redis":
-            ages = sorted(
-                int(server.ask("PTTL", name).strip(b":\r\n"))
-                for name in server.ask("KEYS", "farmlokal:cache:*").split(b"\r\n")
-                if name.startswith(b"farmlokal:")
-            )
-            assert ages[-1] - ages[0] > 1.8 * JITTER * FRESH_S * 1000
+            left = sorted(server.ask("EVAL", LEFT_MS, "0"))
+            assert len(left) == 1000
+            assert left[0] > 0
+            assert left[900] - left[100] > 1.4 * JITTER * FRESH_S * 1000
         clock.advance(FRESH_S)
         await here.generations.refresh()
         before = here.counts.by_name[Outcome.HIT]
@@ -354,7 +261,7 @@ def test_values_are_served_for_a_while_when_the_source_is_away(kind: str, server
     """When the generation cannot be asked, values are served as stale for a stated time; then the source
     decides, and its error is what the caller gets."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         await here.cache.get_or_load(key(), source.load)
         source.away = True
@@ -372,7 +279,7 @@ def test_values_are_served_for_a_while_when_the_source_is_away(kind: str, server
 def test_nothing_is_kept_whose_generation_is_not_known(kind: str, server: Valkey) -> None:
     """While the generation cannot be asked and values can be loaded, each lookup loads and none is kept."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         here = await start()
         clock.advance(VISIBLE_S + UNPOLLED_S)
         source.away = True  # for the poll that may come meanwhile
@@ -391,7 +298,7 @@ def test_nothing_is_kept_whose_generation_is_not_known(kind: str, server: Valkey
 def test_a_restored_database_is_believed(kind: str, server: Valkey) -> None:
     """A generation that goes down is one, too: what was loaded under the greater one is served no more."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
         source.generation = 9
         here = await start()
         await here.cache.get_or_load(key(), source.load)
@@ -407,7 +314,7 @@ def test_a_restored_database_is_believed(kind: str, server: Valkey) -> None:
 def test_a_cache_that_closes_leaves_nobody_waiting(kind: str, server: Valkey) -> None:
     """At the shutdown what is being loaded is cancelled, and so are those who wait for it."""
 
-    async def work(start: Callable[[], Awaitable[Instance]], source: Source, _clock: ManualClock) -> None:
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
         cache = (await start()).cache
         source.gate.clear()
         waiting = asyncio.create_task(cache.get_or_load(key(), source.load))

@@ -13,7 +13,8 @@ _LEFT_BEHIND = {"__pycache__", "results"}
 
 def project_files() -> Iterator[Path]:
     """Every text file of the project. Walked, not asked of git: the tests need no git and no clone."""
-    yield from (path for path in ROOT.iterdir() if path.is_file())
+    # In a worktree `.git` is a file, and names the clone's folder.
+    yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in _OURS:
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file() and _LEFT_BEHIND.isdisjoint(path.parts):

@@ -14,9 +14,11 @@ import brotli
 import pytest
 import zstandard
 
+from tests.faults.processes import STOP_S
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf, connect, new_database
-from tests.support.server import STOP_S, Answer, Caller, Server, command, environment, free_port, serving
+from tests.support.server import Answer, Caller, Server, command, environment, serving
+from tests.support.servers.place import free_port
 
 KEY = "0123456789abcdefghijklmnopqrstuvwxyz"
 PRODUCTION = {
@@ -216,8 +218,8 @@ def test_terminated_server_leaves_with_zero(database: Path, tmp_path: Path) -> N
 def test_interrupted_server_leaves_with_zero(database: Path, tmp_path: Path) -> None:
     """Ctrl-C ends a server like SIGTERM."""
     with serving(database, tmp_path / "log") as server:
-        server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(STOP_S) == 0
+        server.process.signal(signal.SIGINT)
+        assert server.process.wait() == 0
 
 
 def big_page(port: int) -> tuple[int, int]:

@@ -13,9 +13,10 @@ from farmlokal.settings import Settings
 from tests.support.catalogue import Shelf
 
 
-def application(database: Path, more: Mapping[str, str] | None = None) -> ASGIApp:
-    """The application over this database, as `more` settings have it."""
-    given = {"FARMLOKAL_DATABASE_URL": f"sqlite:///{database}", "FARMLOKAL_RATE_LIMIT": "off"}
+def application(database: Path | str, more: Mapping[str, str] | None = None) -> ASGIApp:
+    """The application over this database, a SQLite file or a URL, as `more` settings have it."""
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
+    given = {"FARMLOKAL_DATABASE_URL": url, "FARMLOKAL_RATE_LIMIT": "off"}
     return create_app(Settings.load(given | dict(more or {})))
 
 

@@ -5,10 +5,10 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.fulltext import Document
@@ -17,10 +17,16 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.migrations.runner import upgrade
+from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.database.sqlite import SqliteDatabase
+from tests.support.sql_connection import Connection, keeps_grams_in_its_table
 
 KEY = b"a key of the tests, thirty-two bytes or more"
 T = TypeVar("T")
+
+POOL = 4
+"""Connections of the product in a test: enough to be used at once, few enough to see them all."""
 
 
 @cache
@@ -60,10 +66,21 @@ def dump(path: Path, *tables: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
+@overload
+def opened(database_or_url: Path) -> AbstractAsyncContextManager[SqliteDatabase]: ...
+
+
+@overload
+def opened(database_or_url: str) -> AbstractAsyncContextManager[Database]: ...
+
+
+def opened(database_or_url: Path | str) -> AbstractAsyncContextManager[Database]:
+    """The project's own database object for a SQLite file or a URL, open."""
+    return _opened(database_at(_url(database_or_url), POOL))
+
+
 @asynccontextmanager
-async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
-    """The project's own database object, open."""
-    database = SqliteDatabase(path)
+async def _opened(database: Database) -> AsyncIterator[Database]:
     await database.open()
     try:
         yield database
@@ -72,10 +89,14 @@ async def opened(path: Path) -> AsyncIterator[SqliteDatabase]:
 
 
 @asynccontextmanager
-async def catalogue(path: Path, keys: Sequence[bytes] = (KEY,)) -> AsyncIterator[Catalogue]:
-    """The service over a database file."""
-    async with opened(path) as database:
+async def catalogue(database_or_url: Path | str, keys: Sequence[bytes] = (KEY,)) -> AsyncIterator[Catalogue]:
+    """The service over a SQLite file or the database of a URL."""
+    async with opened(_url(database_or_url)) as database:
         yield Catalogue(CatalogueRepository(database), CursorCodec(keys))
+
+
+def _url(database_or_url: Path | str) -> str:
+    return database_or_url if isinstance(database_or_url, str) else f"sqlite:///{database_or_url}"
 
 
 def run(work: Coroutine[Any, Any, T], timeout_s: float = 60) -> T:
@@ -90,7 +111,7 @@ def run(work: Coroutine[Any, Any, T], timeout_s: float = 60) -> T:
 class Shelf:
     """Writes sellers and products as plain rows: the tests' own way in, beside the importer's."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def seller(self, key: str = "s", latitude: float | None = None, longitude: float | None = None) -> int:
@@ -129,7 +150,10 @@ class Shelf:
         ).fetchone()
         if found:
             return int(found[0])
-        identity = self._insert("search_documents", digest=document.digest, body=document.body)
+        row = {"digest": document.digest, "body": document.body}
+        if keeps_grams_in_its_table(self.connection):
+            return self._insert("search_documents", **row, grams=document.grams)
+        identity = self._insert("search_documents", **row)
         self.connection.execute(
             "INSERT INTO search_index (rowid, grams) VALUES (?, ?)", (identity, document.grams)
         )

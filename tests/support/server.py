@@ -2,39 +2,26 @@
 
 import http.client
 import os
-import signal
-import socket
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import msgspec
 
-START_S = 30
-"""Longest a server may take to become ready, on a machine that is busy with other tests."""
-
-STOP_S = 25
-"""Longest it may take to drain (20 s) and leave."""
+from tests.faults.processes import START_S, STOP_S, OwnedProcess
+from tests.support.servers.place import free_port as free_port
 
 _OURS = ("FARMLOKAL_", "DB_", "REDIS_URL", "PORT")
 
 
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-def environment(database: Path, more: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(database: Path | str, more: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a command, with the settings of these tests and none of whoever runs them."""
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
     outside = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    settings = {"FARMLOKAL_DATABASE_URL": f"sqlite:///{database}", "FARMLOKAL_RATE_LIMIT": "off"}
+    settings = {"FARMLOKAL_DATABASE_URL": url, "FARMLOKAL_RATE_LIMIT": "off"}
     return outside | settings | dict(more or {})
 
 
@@ -58,8 +45,8 @@ class Answer(NamedTuple):
 class Caller:
     """One connection that stays open."""
 
-    def __init__(self, port: int) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    def __init__(self, port: int, timeout_s: float = 20) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout_s)
 
     def ask(self, path: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
         """One request and its whole answer."""
@@ -77,10 +64,10 @@ class Caller:
 
 
 class Server:
-    """A server process that is ready."""
+    """A `farmlokal serve` that is ready; `process` freezes, kills and restarts it, workers included."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-        self.process, self.port, self.log = process, port, log
+    def __init__(self, process: OwnedProcess, port: int) -> None:
+        self.process, self.port = process, port
 
     def caller(self) -> Caller:
         """A connection to it."""
@@ -88,45 +75,61 @@ class Server:
 
     def terminate(self) -> int:
         """Send SIGTERM and wait; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(STOP_S)
+        return self.process.terminate(STOP_S)
+
+    @property
+    def log(self) -> Path:
+        """What it prints."""
+        return self.process.log
 
 
 @contextmanager
-def serving(database: Path, log: Path, more: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """A server over this database; whatever it prints goes to `log`."""
+def serving(
+    database: Path | str, log: Path, more: Mapping[str, str] | None = None, ready: str = "/readyz"
+) -> Iterator[Server]:
+    """A server over this database, a SQLite file or a URL; whatever it prints goes to `log`.
+
+    `ready` is the path that has to say 200 before a test goes on: `/healthz` for one that starts while its
+    database is away.
+    """
+    with fleet(database, log.parent, 1, more, ready, names=[log.name]) as [server]:
+        yield server
+
+
+@contextmanager
+def fleet(
+    database: Path | str,
+    folder: Path,
+    instances: int = 2,
+    more: Mapping[str, str] | None = None,
+    ready: str = "/readyz",
+    names: Sequence[str] = (),
+) -> Iterator[list[Server]]:
+    """Several servers over one database, started together; their logs are `instance-0.log` and so on."""
+    with ExitStack() as stopping:
+        servers = []
+        for number in range(instances):
+            name = names[number] if names else f"instance-{number}.log"
+            servers.append(server := _server(environment(database, more), folder / name, ready))
+            stopping.callback(_stop, server.process)
+            server.process.launch()
+        for server in servers:
+            server.process.wait_until_ready(START_S)
+        yield servers
+
+
+def _server(settings: Mapping[str, str], log: Path, ready: str) -> Server:
     port = free_port()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command("serve", "--port", str(port)),
-            env=environment(database, more),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-        try:
-            wait_until_ready(process, port, log)
-            yield Server(process, port, log)
-        finally:
-            if process.poll() is None:
-                process.terminate()
-                try:
-                    process.wait(STOP_S)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.wait()
+
+    def answers() -> bool:
+        with Caller(port) as caller:
+            return caller.ask(ready).status == 200
+
+    return Server(OwnedProcess(command("serve", "--port", str(port)), log, answers, settings), port)
 
 
-def wait_until_ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
-    """Return when `/readyz` says 200."""
-    deadline = time.monotonic() + START_S
-    while time.monotonic() < deadline:
-        if process.poll() is not None:
-            raise AssertionError(f"the server left with {process.returncode}:\n{log.read_text()}")
-        try:
-            with Caller(port) as caller:
-                if caller.ask("/readyz").status == 200:
-                    return
-        except OSError:
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"the server is not ready after {START_S} s:\n{log.read_text()}")
+def _stop(process: OwnedProcess) -> None:
+    if process.alive:
+        process.terminate(STOP_S)
+    else:
+        process.kill()  # a worker may have outlived it

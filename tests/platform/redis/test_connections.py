@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,36 +11,13 @@ from structlog.testing import capture_logs
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections, RedisRefused, RedisUnavailable, Script
 from tests.support.catalogue import run
-from tests.support.valkey import Valkey, valkey
-
-TROUBLE: dict[str, tuple[Callable[[Valkey], Any], Callable[[Valkey], Any], str]] = {
-    "frozen": (Valkey.freeze, Valkey.thaw, "timeout"),
-    "killed": (Valkey.kill, Valkey.restart, "connection"),
-    "full": (
-        lambda server: server.ask("CONFIG", "SET", "maxmemory", "1"),
-        lambda server: server.ask("CONFIG", "SET", "maxmemory", "0"),
-        "out of memory",
-    ),
-    "read-only": (
-        lambda server: server.ask("REPLICAOF", "127.0.0.1", "1"),
-        lambda server: server.ask("REPLICAOF", "NO", "ONE"),
-        "read-only",
-    ),
-    "another password": (
-        lambda server: (
-            server.ask("CONFIG", "SET", "requirepass", "hidden-word"),
-            server.ask_as("hidden-word", "CLIENT", "KILL", "TYPE", "normal"),
-        ),
-        lambda server: server.ask_as("hidden-word", "CONFIG", "SET", "requirepass", ""),
-        "authentication",
-    ),
-}
+from tests.support.valkey import TROUBLE, Valkey, valkey
 
 
 @pytest.fixture
 def server() -> Iterator[Valkey]:
     """A server of the test's own."""
-    with valkey() as started:
+    with valkey(**{"enable-debug-command": "yes"}) as started:
         yield started
 
 

@@ -2,7 +2,7 @@
 
 Each entry carries the generation of the data that was read *before* the entry was loaded; the generation
 goes up with every write. So a value that is stored late, by whomever, is never served: its generation is
-not the current one (docs/decisions/0009). Two adapters of one port: `MemoryCache` keeps what this process
+not the current one (docs/decisions/0010). Two adapters of one port: `MemoryCache` keeps what this process
 loaded, `RedisCache` is that with Redis behind it, where instances share what they load.
 """
 

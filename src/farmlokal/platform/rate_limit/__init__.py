@@ -1,6 +1,6 @@
 """Rate limiting: who may spend how much, exact in every window, over all instances.
 
-`Limiter` is the port, `MemoryLimiter` serves one process, `RedisLimiter` all of them (docs/decisions/0010).
+`Limiter` is the port, `MemoryLimiter` serves one process, `RedisLimiter` all of them (docs/decisions/0011).
 """
 
 from farmlokal.platform.rate_limit.law import Caller, Decision, Limiter, Policy

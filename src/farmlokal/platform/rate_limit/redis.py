@@ -99,7 +99,7 @@ class RedisLimiter:
         self._leases = count()
 
     async def ask(self, caller: Caller, cost: int) -> Decision:
-        """See `Limiter`. Waits for at most two calls to Redis, none while Redis is down."""
+        """See `Limiter`. Waits for one call to Redis that fails at most, and for none while Redis is down."""
         cost = min(cost, self._policy.burst)
         answer = await self._decide(caller.key, cost)
         self._counts.count(admitted=answer.admitted)
@@ -174,9 +174,12 @@ class RedisLimiter:
                 _script(), [f"farmlokal:limit:{policy.name}:{key}"], arguments
             )
         except RedisUnavailable:
-            for waiting in batch:
+            # Whoever came meanwhile shares the outcome, too: nobody waits for a second call that fails.
+            failed = [waiting for waiting in (*batch, *known.waiting) if not waiting.answer.done()]
+            known.waiting.clear()
+            for waiting in failed:
                 self._answer(waiting, self._alone.decide(key, abs(waiting.cost), forced=waiting.cost < 0))
-            self._counts.by_fallback += len(batch)
+            self._counts.by_fallback += len(failed)
             return
         self._alone.forget()
         spent, leased, ahead_us = (int(number) for number in reply)

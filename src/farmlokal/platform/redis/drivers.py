@@ -136,6 +136,8 @@ def reason_of(error: Exception) -> tuple[str, bool]:
         ((e.ConnectionError, OSError), "connection"),
         (e.RedisClusterException, "cluster"),
     )
+    if isinstance(error, e.RedisClusterException) and "same key slot" in str(error):
+        return "slots", True  # the caller's mistake, which the driver sees before any server does
     for kinds, reason in named:
         if isinstance(error, kinds):
             return reason, False

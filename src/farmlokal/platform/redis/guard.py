@@ -14,7 +14,7 @@ FAILURES = 3
 """Failures in a row, nothing between them, that mean "down": one can be a stale connection, two a blip."""
 
 
-class RedisState(Struct, frozen=True):
+class RedisState(Struct, frozen=True, rename="camel"):
     """What operators see: up or not, since how many seconds, why not, and how many calls failed or were
     spared so far."""
 

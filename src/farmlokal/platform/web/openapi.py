@@ -21,8 +21,8 @@ class Operation:
     """One GET endpoint: its route and its description.
 
     `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the 200;
-    `refusals` are the statuses it may refuse with, besides those that every endpoint may; a `limited` one
-    spends the caller's quota.
+    `refusals` are the statuses it may refuse with, besides those that every endpoint may; `more_headers` are
+    the headers of the 200 that others have not; a `limited` one spends the caller's quota.
     """
 
     path: str
@@ -37,6 +37,7 @@ class Operation:
     example: Any = None
     refusals: Sequence[HTTPStatus] = ()
     conditional: bool = False
+    more_headers: Mapping[str, Any] = field(default_factory=dict)
     more_statuses: Mapping[HTTPStatus, str] = field(default_factory=dict)
     limited: bool = True
 
@@ -105,7 +106,11 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
         "200": {
             "description": operation.summary,
             "content": {"application/json": content},
-            "headers": _HEADERS | _QUOTA_HEADERS if operation.limited else _HEADERS,
+            "headers": {
+                **_HEADERS,
+                **operation.more_headers,
+                **(_QUOTA_HEADERS if operation.limited else {}),
+            },
         }
     }
     if operation.conditional:

@@ -83,6 +83,7 @@ def _of(fault: errors.Fault) -> tuple[str, str, str]:
 
 def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     """The status of a domain error, and the headers that go with it."""
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if isinstance(error, errors.Unavailable | errors.RateLimited):
-        return STATUS[type(error)], {"retry-after": str(error.retry_after_s)}
-    return STATUS[type(error)], {}
+        return status, {"retry-after": str(error.retry_after_s)}
+    return status, {}

@@ -1,0 +1,139 @@
+"""Fixtures: one real server of a kind for each test process, and the engines a test is run on.
+
+A server that cannot be had skips its tests, each run saying so once in its summary; where CI=true it fails
+them, because there a skip would be seen by nobody.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+import pytest
+
+from tests.support.catalogue import Shelf, connect, new_database
+from tests.support.servers.mariadb import MariaDb
+from tests.support.servers.place import Missing
+from tests.support.servers.sql import Database, SqlServer
+from tests.support.servers.sql import connect as connect_to
+from tests.support.servers.valkey import Valkey
+from tests.support.sql_connection import Connection, MysqlConnection
+
+ENGINES = ("sqlite", "mariadb")
+"""Engines on which rows can be written."""
+
+SERVED = ENGINES if find_spec("farmlokal.platform.database.mysql") else ("sqlite",)
+"""Those that this version of the product also serves."""
+
+
+class FreshDatabase(NamedTuple):
+    """A database with the product's schema and no rows."""
+
+    url: str
+    connect: Callable[[], Connection]
+    """A connection of the test's own; the caller closes it."""
+
+
+class Engine(Protocol):
+    """A kind of database. A test asks it for as many as it needs."""
+
+    name: str
+
+    def fresh(self) -> AbstractContextManager[FreshDatabase]:
+        """A database to itself."""
+
+
+class SqliteEngine:
+    """Databases in files."""
+
+    name = "sqlite"
+
+    @contextmanager
+    def fresh(self) -> Iterator[FreshDatabase]:
+        """A database to itself."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = new_database(Path(folder))
+            yield FreshDatabase(f"sqlite:///{path}", lambda: connect(path))
+
+
+class ServerEngine:
+    """Databases of a running server."""
+
+    def __init__(self, server: SqlServer) -> None:
+        self.name, self._server = server.scheme, server
+
+    @contextmanager
+    def fresh(self) -> Iterator[FreshDatabase]:
+        """A database to itself."""
+        with self._server.migrated() as database:
+            yield FreshDatabase(
+                database.url, lambda: MysqlConnection(connect_to(self._server.port, database.name))
+            )
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDb]:
+    """The MariaDB of this test process. A test that freezes or kills its server starts its own."""
+    yield from _shared(MariaDb())
+
+
+@pytest.fixture(scope="session")
+def valkey_server() -> Iterator[Valkey]:
+    """The Valkey of this test process, with whatever other tests left in it: see `valkey`."""
+    yield from _shared(Valkey())
+
+
+@pytest.fixture
+def valkey(valkey_server: Valkey) -> Valkey:
+    """The Valkey of this test process, empty."""
+    valkey_server.ask("FLUSHALL")
+    return valkey_server
+
+
+@pytest.fixture
+def mariadb_database(mariadb_server: MariaDb) -> Database:
+    """An empty database of the test's own, not migrated."""
+    return mariadb_server.new_database()
+
+
+@pytest.fixture(scope="session", params=SERVED)
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Every engine in turn that the product serves."""
+    if request.param == "sqlite":
+        return SqliteEngine()
+    return ServerEngine(request.getfixturevalue(f"{request.param}_server"))
+
+
+@pytest.fixture
+def fresh_database(engine: Engine) -> Iterator[FreshDatabase]:
+    """On each engine in turn, a database of the test's own."""
+    with engine.fresh() as database:
+        yield database
+
+
+@pytest.fixture
+def fresh_shelf(fresh_database: FreshDatabase) -> Iterator[Shelf]:
+    """Writes rows into `fresh_database`."""
+    with closing(fresh_database.connect()) as connection:
+        yield Shelf(connection)
+
+
+def _shared(server: AbstractContextManager[Any]) -> Iterator[Any]:
+    try:
+        entered = server.__enter__()
+    except Missing as missing:
+        unavailable(missing)
+    try:
+        yield entered
+    finally:
+        server.__exit__(None, None, None)
+
+
+def unavailable(missing: Missing) -> NoReturn:
+    """Skip, or in CI fail, for want of a server."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{missing}; CI=true asks for it", pytrace=False)
+    pytest.skip(str(missing))
