@@ -110,7 +110,7 @@ async def instances(kind: str, server: Valkey, source: Source, clock: SystemCloc
 
 async def loading(source: Source, loads: int) -> None:
     """Wait until so many loads have begun."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 20
     while source.loads < loads:
         assert time.monotonic() < deadline, f"no {loads} loads"
         await asyncio.sleep(0.001)
