@@ -16,10 +16,10 @@ import typer
 
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
-from farmlokal.ops.preflight import examine, require_schema
+from farmlokal.ops.preflight import examine, require_durable, require_schema
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
-from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.database.port import Database
 from farmlokal.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def _settings(env_file: Path | None, host: str | None = None, port: int | None =
 
 
 @asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[SqliteDatabase]:
+async def _open(settings: Settings) -> AsyncIterator[Database]:
     """The database of the settings, open and of the right schema."""
     database = _database(settings)
     try:
@@ -149,13 +149,19 @@ async def _open(settings: Settings) -> AsyncIterator[SqliteDatabase]:
         await database.close()
 
 
-def _database(settings: Settings) -> SqliteDatabase:
-    return database_at(settings.database_url.get_secret_value(), settings.database_pool)
+def _database(settings: Settings) -> Database:
+    replica = settings.database_replica_url
+    return database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
 
 
 async def _check(settings: Settings) -> None:
-    async with _open(settings):
-        pass
+    async with _open(settings) as database:
+        if settings.profile == "production":
+            await require_durable(database)
 
 
 async def _import(settings: Settings, files: list[Path]) -> None:

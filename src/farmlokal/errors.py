@@ -60,7 +60,12 @@ class Unprocessable(DomainError):
 
 
 class RateLimited(DomainError):
-    """Too many requests from this caller."""
+    """Too many requests from this caller; `retry_after_s` says when to come back, `policy` which quota."""
+
+    def __init__(self, detail: str, *faults: Fault, retry_after_s: int = 1, policy: str = "default") -> None:
+        super().__init__(detail, *faults)
+        self.retry_after_s = retry_after_s
+        self.policy = policy
 
 
 class Unavailable(DomainError):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farmlokal.catalog.fulltext import Document, encode, match_parameter, relevance_parameters
+from farmlokal.catalog.fulltext import INFIX, Document, encode, parameters, relevance_parameters
 from farmlokal.catalog.text import WORD_LETTERS, words
 from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.catalogue import Shelf
@@ -128,14 +128,16 @@ def test_sqlite_finds_letters_inside_words(
     """SQLite's index finds every wording whose words hold all the letters asked for, from one letter on."""
     names = ["Tomato", "Cherry tomatoes", "आम", "टमाटर", "🍅", "the"]
     by_id = {shelf.wording((name,)): name for name in names}
-    match = match_parameter(SqliteDatabase(database_path).dialect, words(searched))
-    rows = shelf.connection.execute("SELECT rowid FROM search_index WHERE search_index MATCH ?", (match,))
+    asked = parameters(SqliteDatabase(database_path).dialect, words(searched))
+    match = "SELECT rowid FROM search_index WHERE search_index MATCH ?"
+    rows = shelf.connection.execute(match, (asked["search_match"],))
     assert {by_id[identity] for (identity,) in rows} == found
 
 
 def test_relevance_compares_with_the_whole_phrase() -> None:
     """Relevance looks for the whole name, its beginning, and each word by itself."""
-    assert relevance_parameters(["red", "tomato"]) == {
+    assert relevance_parameters(["red", "tomato"], INFIX) == {
+        "search_class": INFIX,
         "search_exact": "| red tomato |",
         "search_prefix": "| red tomato",
         "search_word_0": " red ",

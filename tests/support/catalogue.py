@@ -5,10 +5,10 @@ import shutil
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.fulltext import Document
@@ -18,6 +18,7 @@ from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.migrations.runner import upgrade
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.sql_connection import Connection, keeps_grams_in_its_table
 
@@ -65,10 +66,21 @@ def dump(path: Path, *tables: str) -> list[tuple[Any, ...]]:
         connection.close()
 
 
-@asynccontextmanager
-async def opened(database_or_url: Path | str) -> AsyncIterator[SqliteDatabase]:
+@overload
+def opened(database_or_url: Path) -> AbstractAsyncContextManager[SqliteDatabase]: ...
+
+
+@overload
+def opened(database_or_url: str) -> AbstractAsyncContextManager[Database]: ...
+
+
+def opened(database_or_url: Path | str) -> AbstractAsyncContextManager[Database]:
     """The project's own database object for a SQLite file or a URL, open."""
-    database = database_at(_url(database_or_url), POOL)
+    return _opened(database_at(_url(database_or_url), POOL))
+
+
+@asynccontextmanager
+async def _opened(database: Database) -> AsyncIterator[Database]:
     await database.open()
     try:
         yield database
@@ -79,7 +91,7 @@ async def opened(database_or_url: Path | str) -> AsyncIterator[SqliteDatabase]:
 @asynccontextmanager
 async def catalogue(database_or_url: Path | str, keys: Sequence[bytes] = (KEY,)) -> AsyncIterator[Catalogue]:
     """The service over a SQLite file or the database of a URL."""
-    async with opened(database_or_url) as database:
+    async with opened(_url(database_or_url)) as database:
         yield Catalogue(CatalogueRepository(database), CursorCodec(keys))
 
 

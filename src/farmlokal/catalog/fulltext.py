@@ -15,13 +15,15 @@ A text matches a search when each word of the search stands somewhere inside a w
 from collections.abc import Sequence
 from hashlib import blake2b
 
-from sqlalchemy import ColumnElement, and_, bindparam, case, func, literal_column, text
+from sqlalchemy import ColumnElement, and_, bindparam, case, column, func, text
+from sqlalchemy.dialects.mysql import match
 from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.schema import search_documents
 from farmlokal.catalog.text import words
 
 EXACT, PREFIX, WORD, INFIX = range(4)
+CLASSES = (EXACT, PREFIX, WORD, INFIX)
 """Relevance, best first: the whole name; its beginning; whole words anywhere; letters inside words."""
 
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -95,19 +97,25 @@ def insert_index_sql(dialect: Dialect) -> str | None:
 
 
 def matching(dialect: Dialect) -> ColumnElement[bool]:
-    """The documents that match the parameter `search_match`, which `match_parameter` makes."""
+    """The documents that match the parameter `search_match`, by the full-text index."""
     if dialect.name == "sqlite":
         return search_documents.c.id.in_(
             text("SELECT rowid FROM search_index WHERE search_index MATCH :search_match")
         )
-    return literal_column("MATCH (grams) AGAINST (:search_match IN BOOLEAN MODE)")
+    return match(column("grams"), against=bindparam("search_match")).in_boolean_mode()
 
 
-def match_parameter(dialect: Dialect, search: Sequence[str]) -> str:
-    """The value of `search_match`: every word, as the start of a token."""
-    if dialect.name == "sqlite":
-        return " ".join(f"{encode(word)}*" for word in search)
-    return " ".join(f"+{encode(word)}*" for word in search)
+def contains(word_count: int) -> ColumnElement[bool]:
+    """Whether a document matches, asked of its body: each word stands inside a word of it."""
+    body = search_documents.c.body
+    return and_(*(func.instr(body, bindparam(f"search_infix_{i}")) > 0 for i in range(word_count)))
+
+
+def parameters(dialect: Dialect, search: Sequence[str]) -> dict[str, str]:
+    """The values for `matching` (every word as the start of a token) and for `contains`."""
+    tokens = [f"{encode(word)}*" for word in search]
+    asked = " ".join(tokens if dialect.name == "sqlite" else (f"+{token}" for token in tokens))
+    return {"search_match": asked, **{f"search_infix_{i}": word for i, word in enumerate(search)}}
 
 
 def relevance(word_count: int) -> ColumnElement[int]:
@@ -122,9 +130,14 @@ def relevance(word_count: int) -> ColumnElement[int]:
     )
 
 
-def relevance_parameters(search: Sequence[str]) -> dict[str, str]:
-    """The values that `relevance` compares with; a body reads
+def relevance_parameters(search: Sequence[str], number: int) -> dict[str, str | int]:
+    """The values that `relevance` compares with, and the class that is wanted; a body reads
     ``| nendran banana | केला | ; banana ; nendran ;``."""
     phrase = " ".join(search)
     named = {f"search_word_{i}": f" {word} " for i, word in enumerate(search)}
-    return {"search_exact": f"| {phrase} |", "search_prefix": f"| {phrase}", **named}
+    return {
+        "search_class": number,
+        "search_exact": f"| {phrase} |",
+        "search_prefix": f"| {phrase}",
+        **named,
+    }

@@ -1,15 +1,15 @@
-"""The keyset query: one page of any list, read from an index at the place where the last page ended.
+"""The keyset query: a page of any list, read from an index at the place where the last page ended.
 
-A page is the concatenation of at most three index ranges, each in index order and each cut at one row more
-than the page holds:
+A page is the concatenation of at most three index ranges, read one after another until it is full:
 
 1. the rest of the tie: ``key = :key AND id > :id``
 2. what follows:        ``key > :key``
 3. the rows without a key: ``key IS NULL``, which come last in both directions
 
-Each is a branch of a UNION ALL. The usual ``key > ? OR (key = ? AND id > ?)`` says the first two at once,
-and an optimizer then has one plan for both. A row value ``(key, id) > (?, ?)`` makes MariaDB walk the index
-from its end. A branch has one sensible plan (docs/decisions/0005).
+Most pages end in the first range or the second. MySQL and MariaDB read these two as one range of the index
+on (key, id) when they are joined by OR and the index is forced; SQLite would scan the index from its
+beginning, so there they stay two (`merged`, docs/decisions/0009). A row value ``(key, id) > (?, ?)`` is read
+well by neither: MariaDB walks the whole index, SQLite the whole tie.
 
 Walking back reads the same ranges in reverse order, each reversed; the caller turns the page round.
 """
@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Subquery, bindparam, literal_column, select, union_all
+from sqlalchemy import ColumnElement, and_, bindparam, or_
 
 from farmlokal.catalog.cursor import Position
 
@@ -27,85 +27,70 @@ from farmlokal.catalog.cursor import Position
 class Order:
     """How a list is ordered: by `key` and then `tie`, both in one direction, NULL keys last.
 
-    `key` None means that the tie-break alone orders (it is unique), as in `sort=id`.
+    `key` None means that the tie-break alone orders (it is unique), as in `sort=id`. `backward` means that
+    the list is read from its end.
     """
 
     tie: ColumnElement[Any]
     key: ColumnElement[Any] | None = None
     nullable: bool = False
     descending: bool = False
+    backward: bool = False
+
+    @property
+    def reverse(self) -> bool:
+        """Whether keys are read from great to small."""
+        return self.descending != self.backward
 
 
-class Page(NamedTuple):
-    """The rows of a page as (segment, sort_key, tie), to be joined with what is shown, and their order."""
+class Range(NamedTuple):
+    """One range of an index: which rows, in which order. Parameters: `after_key` and `after_tie`."""
 
-    rows: Subquery
+    where: list[ColumnElement[bool]]
     order_by: list[ColumnElement[Any]]
 
 
-def page(
-    source: FromClause, conditions: Sequence[ColumnElement[bool]], order: Order, position: Position | None
-) -> Page:
-    """At most `:page_rows` rows of each segment after `position`.
-
-    The statement's own LIMIT, the same `:page_rows`, is the caller's to set. Parameters: `page_rows`, and
-    with a position `after_tie` and `after_key`.
-    """
-    reverse = order.descending != (position is not None and position.backward)
-    key = literal_column("NULL") if order.key is None else order.key
-    branches = [
-        select(
-            select(
-                literal_column(str(number)).label("segment"), key.label("sort_key"), order.tie.label("tie")
-            )
-            .select_from(source)
-            .where(*conditions, *segment)
-            .order_by(*_columns(order, reverse, fixed=fixed))
-            .limit(bindparam("page_rows"))
-            .subquery(f"segment_{number}")
-        )
-        for number, (segment, fixed) in enumerate(_segments(order, position, reverse))
-    ]
-    rows = (union_all(*branches) if len(branches) > 1 else branches[0]).subquery("page")
-    directed = [column.desc() if reverse else column.asc() for column in (rows.c.sort_key, rows.c.tie)]
-    return Page(rows, [rows.c.segment.asc(), *directed])
-
-
-def _columns(order: Order, reverse: bool, *, fixed: bool) -> list[ColumnElement[Any]]:
-    """What a segment is ordered by; where its key is `fixed` to one value the tie-break says it all."""
-    columns = [order.tie] if fixed or order.key is None else [order.key, order.tie]
-    return [column.desc() if reverse else column.asc() for column in columns]
-
-
-def _segments(
-    order: Order, position: Position | None, reverse: bool
-) -> list[tuple[list[ColumnElement[bool]], bool]]:
-    """The index ranges of a page, in page order, each with whether its key is one fixed value."""
-    beyond_tie: list[ColumnElement[bool]] = (
-        [] if position is None else [_beyond(order.tie, "after_tie", reverse, position.inclusive)]
-    )
+def ranges(order: Order, position: Position | None, *, merged: bool) -> list[Range]:
+    """The ranges after `position`, in the order in which they are read."""
+    tie = _directed(order, [order.tie])
+    beyond_tie = [] if position is None else [_beyond(order, order.tie, "after_tie", position.inclusive)]
     if order.key is None:
-        return [(beyond_tie, True)]
-    unkeyed: ColumnElement[bool] = order.key.is_(None)
-    keyed: ColumnElement[bool] = order.key.is_not(None)
+        return [Range(beyond_tie, tie)]
+    by_key = _directed(order, [order.key, order.tie])
+    keyed = Range([order.key.is_not(None)] if order.nullable else [], by_key)
+    unkeyed = Range([order.key.is_(None)], tie)
     if position is None:
-        with_key = ([keyed] if order.nullable else [], False)
-        return [with_key, ([unkeyed], True)] if order.nullable else [with_key]
+        return [keyed, unkeyed][:: -1 if order.backward else 1] if order.nullable else [keyed]
     if position.key is None:
-        rest = ([unkeyed, *beyond_tie], True)
-        return [rest, ([keyed], False)] if position.backward else [rest]
-    tied: ColumnElement[bool] = order.key == bindparam("after_key")
-    tie = ([tied, *beyond_tie], True)
-    following = ([_beyond(order.key, "after_key", reverse, False)], False)
-    if position.backward or not order.nullable:
-        return [tie, following]
-    return [tie, following, ([unkeyed], True)]
+        rest = Range([*unkeyed.where, *beyond_tie], tie)
+        return [rest, keyed] if order.backward else [rest]
+    tied = [order.key == bindparam("after_key"), *beyond_tie]
+    following = _beyond(order, order.key, "after_key", inclusive=False)
+    found = (
+        [Range([or_(following, and_(*tied))], by_key)]
+        if merged
+        else [Range(tied, tie), Range([following], by_key)]
+    )
+    return found if order.backward or not order.nullable else [*found, unkeyed]
 
 
-def _beyond(
-    column: ColumnElement[Any], parameter: str, reverse: bool, inclusive: bool
-) -> ColumnElement[bool]:
+def whole(order: Order, position: Position | None) -> Range:
+    """All ranges as one, for rows that are gathered by another index and then sorted."""
+    found = ranges(order, position, merged=True)
+    where = [] if position is None else [or_(*(and_(*each.where) for each in found))]
+    if order.key is None or not order.nullable:
+        return Range(where, found[0].order_by)
+    last = order.key.is_(None)
+    by_key = _directed(order, [order.key, order.tie])
+    return Range(where, [last.desc() if order.backward else last.asc(), *by_key])
+
+
+def _directed(order: Order, columns: Sequence[ColumnElement[Any]]) -> list[ColumnElement[Any]]:
+    return [column.desc() if order.reverse else column.asc() for column in columns]
+
+
+def _beyond(order: Order, column: ColumnElement[Any], parameter: str, inclusive: bool) -> ColumnElement[bool]:
     value: ColumnElement[Any] = bindparam(parameter)
     if inclusive:
-        return column <= value if reverse else column >= value
-    return column < value if reverse else column > value
+        return column <= value if order.reverse else column >= value
+    return column < value if order.reverse else column > value

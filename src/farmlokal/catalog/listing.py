@@ -96,9 +96,9 @@ class ListingQuery:
             updated_since=given["updatedSince"],
             limit=given["limit"] or kinds.LIMIT_DEFAULT,
             cursor=given["cursor"],
-            fields=given["fields"],
+            fields=_in_order(given["fields"], FIELDS),
             lang=given["lang"] or "en",
-            facets=given["facets"] or (),
+            facets=_in_order(given["facets"], FACETS) or (),
             count=given["count"] == "exact",
         )
 
@@ -106,10 +106,18 @@ class ListingQuery:
         """What says which rows in which order: the values that a cursor is bound to."""
         return [getattr(self, field.name) for field in fields(self)[:_IDENTITY]]
 
+    def shown(self) -> list[object]:
+        """What says how the rows are shown, but for the cursor, whose text is not yet its meaning."""
+        return [getattr(self, field.name) for field in fields(self)[_IDENTITY:] if field.name != "cursor"]
+
     def without(self, facet: str) -> "ListingQuery":
         """The same query with the filter of one facet lifted: what that facet's counts are counted under."""
         lifted: dict[str, Any] = {facet: () if facet == "category" else None}
         return replace(self, **lifted)
+
+    def by_id(self) -> "ListingQuery":
+        """The same query in the order of ids."""
+        return replace(self, sort="id")
 
     @property
     def has_place(self) -> bool:
@@ -118,6 +126,11 @@ class ListingQuery:
 
 
 _IDENTITY = [field.name for field in fields(ListingQuery)].index("limit")
+
+
+def _in_order(chosen: Sequence[str] | None, order: Sequence[str]) -> tuple[str, ...] | None:
+    """A choice of names in our order: members of an object have none, so that neither has their choice."""
+    return None if chosen is None else tuple(sorted(chosen, key=order.index))
 
 
 def _sorted_by(name: str) -> Callable[[Mapping[str, Any]], bool]:

@@ -1,23 +1,31 @@
-"""Reads of the catalogue: one statement a question, rows back as plain tuples."""
+"""Reads of the catalogue: pages, counts, single rows. Rows come back as plain tuples."""
 
-import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, literal_column, select
 
-from farmlokal.catalog import fulltext, geo, statements
+from farmlokal.catalog import geo, statements
 from farmlokal.catalog.cursor import Position
-from farmlokal.catalog.keyset import Order
+from farmlokal.catalog.filters import Filters, arity, filters, parameters
+from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
-from farmlokal.catalog.schema import categories, postcodes, price_history, products, sellers
-from farmlokal.platform.database.sqlite import Parameters, Row, SqliteDatabase
-
-STATEMENTS = 256
-"""Compiled statements kept, about 4 kB each: more shapes than shop pages use. When full, all are dropped."""
-
-Place = tuple[int, int]
-"""Latitude and longitude in millionths of a degree."""
+from farmlokal.catalog.nearby import Nearby, Place
+from farmlokal.catalog.pages import Pages
+from farmlokal.catalog.planner import Planner
+from farmlokal.catalog.reader import Reader
+from farmlokal.catalog.schema import (
+    catalogue_version,
+    categories,
+    postcodes,
+    price_history,
+    products,
+    sellers,
+)
+from farmlokal.catalog.text import sort_key
+from farmlokal.errors import Unavailable
+from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.port import Database, Row
 
 SELLER_COLUMNS = (
     *(sellers.c.id, sellers.c.kind, sellers.c.name, sellers.c.district, sellers.c.state, sellers.c.postcode),
@@ -31,79 +39,101 @@ SELLER_FILTERS = {
     "kind": sellers.c.kind == bindparam("kind"),
 }
 
+CATEGORIES = 1000
+"""Most categories; as many as a facet shows."""
+
+CATEGORY = statements.ITEM_COLUMNS.index(products.c.category_id)
+
 
 class CatalogueRepository:
     """The catalogue as it stands in a database."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
-        self._database = database
+    def __init__(self, database: Database, clock: SystemClock | None = None) -> None:
         self._dialect = database.dialect
-        self._statements: dict[tuple[object, ...], statements.Statement] = {}
+        self._reader = Reader(database)
+        self._planner = Planner(self._reader, clock or SystemClock())
+        self._pages = Pages(self._reader, self._planner)
+        self._names: dict[int, str] = {}
+        self._categories: dict[bytes, int] = {}
 
     async def page(
-        self, query: ListingQuery, position: Position | None, rows: int, distances: str | None
+        self, query: ListingQuery, position: Position | None, rows: int, near: Nearby | None
     ) -> list[Row]:
-        """(sort key, *ITEM_COLUMNS) of at most `rows` products next to `position`, in page order.
+        """(sort key, *ITEM_COLUMNS) of at most `rows` products next to `position`, in the order of reading,
+        with the name of the category for its id.
 
-        `distances` comes from the method of that name, where the query's sort or radius needs one.
+        `near` comes from the method `nearby`, where the query's sort or radius needs it.
         """
-        given = statements.filters(query, self._dialect)
-        statement = self._statement(
-            ("page", *statements.shape(query, given, position)),
-            lambda: statements.page_sql(query, given, position, self._dialect),
-        )
-        return await self._run(
-            statement, _parameters(query, given, distances) | _at(position) | {"page_rows": rows}
-        )
+        given = await self._filters(query, near)
+        if given is None:
+            return []
+        if query.sort == "relevance":
+            found = await self._pages.by_relevance(query, given, position, rows)
+        elif query.sort == "distance":
+            assert near is not None, "sort=distance has a place"
+            found = await self._pages.by_distance(query, given, position, rows, near)
+        else:
+            found = await self._pages.in_order(query, given, position, rows)
+        return [await self._named(row, CATEGORY + 1) for row in found]
 
-    async def count(self, query: ListingQuery, distances: str | None) -> int:
+    async def count(self, query: ListingQuery, near: Nearby | None) -> int:
         """How many products the query selects."""
-        given = statements.filters(query, self._dialect)
-        statement = self._statement(
-            ("count", *statements.shape(query, given, None)),
-            lambda: statements.count_sql(query, given, self._dialect),
+        given = await self._filters(query, near)
+        if given is None:
+            return 0
+        by = await self._planner.all_rows(given)
+        [(total,)] = await self._reader.fetch(
+            ("count", by, *arity(given)),
+            lambda dialect: statements.count_sql(given, by, dialect),
+            parameters(given),
+            stale_ok=True,
         )
-        [(total,)] = await self._run(statement, _parameters(query, given, distances))
         return int(total)
 
-    async def facet(self, query: ListingQuery, facet: str, distances: str | None) -> list[Row]:
+    async def facet(self, query: ListingQuery, facet: str, near: Nearby | None) -> list[Row]:
         """(value, count) of one facet under the query's filters, most frequent first."""
-        given = statements.filters(query, self._dialect)
-        statement = self._statement(
-            (facet, *statements.shape(query, given, None)),
-            lambda: statements.facet_sql(query, facet, given, self._dialect),
+        given = await self._filters(query, near)
+        if given is None:
+            return []
+        by = await self._planner.all_rows(given)
+        rows = await self._reader.fetch(
+            (facet, by, *arity(given)),
+            lambda dialect: statements.facet_sql(facet, given, by, dialect),
+            parameters(given),
+            stale_ok=True,
         )
-        return await self._run(statement, _parameters(query, given, distances))
+        if facet == "category":
+            rows = [await self._named(row, 0) for row in rows]
+            rows.sort(key=lambda row: (-row[1], row[0]))
+        return rows
 
     async def find_product(self, product_id: int) -> Row | None:
         """(*ITEM_COLUMNS, *DETAIL_COLUMNS), or None for an unknown or deleted one."""
-        statement = self._statement(("detail",), lambda: statements.detail_sql(self._dialect))
-        rows = await self._run(statement, {"id": product_id})
-        return rows[0] if rows else None
+        rows = await self._reader.fetch(("detail",), statements.detail_sql, {"id": product_id})
+        return await self._named(rows[0], CATEGORY) if rows else None
 
     async def prices(self, product_id: int, position: Position | None, rows: int) -> list[Row]:
         """(observed_on, price, low, high) of a product, newest first."""
         columns = (price_history.c.price_minor, price_history.c.low_minor, price_history.c.high_minor)
         of_product = price_history.c.product_id == bindparam("id")
-        order = Order(price_history.c.observed_on, descending=True)
-        statement = self._statement(
+        order = Order(price_history.c.observed_on, descending=True, backward=_backward(position))
+        [each] = ranges(order, position, merged=True)
+        return await self._reader.fetch(
             ("prices", _kind(position)),
-            lambda: statements.keyset_sql(
-                columns, price_history, [of_product], order, position, self._dialect
-            ),
+            lambda dialect: statements.keyset_sql(columns, price_history, [of_product], order, each, dialect),
+            {"id": product_id, "page_rows": rows, **_at(position)},
         )
-        return await self._run(statement, {"id": product_id, "page_rows": rows, **_at(position)})
 
     async def sellers(self, given: dict[str, Any], position: Position | None, rows: int) -> list[Row]:
         """(id, *SELLER_COLUMNS) by id; `given` holds values for some of `SELLER_FILTERS`."""
         conditions = [sellers.c.deleted_at_us.is_(None), *(SELLER_FILTERS[name] for name in given)]
-        statement = self._statement(
+        order = Order(sellers.c.id, backward=_backward(position))
+        [each] = ranges(order, position, merged=True)
+        return await self._reader.fetch(
             ("sellers", tuple(given), _kind(position)),
-            lambda: statements.keyset_sql(
-                SELLER_COLUMNS, sellers, conditions, Order(sellers.c.id), position, self._dialect
-            ),
+            lambda dialect: statements.keyset_sql(SELLER_COLUMNS, sellers, conditions, order, each, dialect),
+            {**given, "page_rows": rows, **_at(position)},
         )
-        return await self._run(statement, {**given, "page_rows": rows, **_at(position)})
 
     async def find_seller(self, seller_id: int) -> Row | None:
         """SELLER_COLUMNS, or None for an unknown or deleted one."""
@@ -115,16 +145,27 @@ class CatalogueRepository:
 
     async def categories(self) -> list[Row]:
         """(id, name, name_hi, name_ml, products) of all categories, by name."""
-        counted = and_(products.c.category_id == categories.c.id, products.c.deleted_at_us.is_(None))
-        statement = (
-            select(
-                *(categories.c.id, categories.c.name, categories.c.name_hi, categories.c.name_ml),
-                select(func.count()).select_from(products).where(counted).scalar_subquery(),
-            )
-            .order_by(categories.c.name_key)
-            .limit(statements.FACET_VALUES)
+        counted = (
+            select(func.count())
+            .select_from(products)
+            .where(products.c.category_id == categories.c.id, products.c.deleted_at_us.is_(None))
+            .scalar_subquery()
         )
+        named = (categories.c.id, categories.c.name, categories.c.name_hi, categories.c.name_ml)
+        statement = select(*named, counted).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
         return await self._fetch("categories", statement, {})
+
+    async def version(self) -> int:
+        """The version of the catalogue, which every write raises, where listings are read.
+
+        Raises `Unavailable` where there is none: what cannot be told from older content must not be kept.
+        """
+        version = catalogue_version.c
+        statement = select(version.version).where(version.id == literal_column("1"))
+        rows = await self._fetch("version", statement, {}, stale_ok=True)
+        if not rows:
+            raise Unavailable("the catalogue has no version")
+        return int(rows[0][0])
 
     async def find_place(self, postcode: str) -> Place | None:
         """Where a postcode is: its part with the most post offices."""
@@ -137,51 +178,56 @@ class CatalogueRepository:
         rows = await self._fetch("place", statement, {"postcode": postcode})
         return (rows[0][0], rows[0][1]) if rows else None
 
-    async def distances(self, place: Place, radius_m: int | None) -> str:
-        """The sellers with their distance from a place in metres, as JSON ``[[id, metres], …]``.
-
-        With a radius only those inside it. The distance is ours to compute, so that it is one number on
-        every engine; the database narrows by latitude.
-        """
+    async def nearby(self, place: Place, radius_m: int | None) -> Nearby:
+        """The sellers around a place; with a radius only those inside. The database narrows by latitude."""
         low, high = (
             (-90_000_000, 90_000_000) if radius_m is None else geo.latitude_band_e6(place[0], radius_m)
         )
         statement = select(sellers.c.id, sellers.c.latitude_e6, sellers.c.longitude_e6).where(
             sellers.c.latitude_e6.between(bindparam("low"), bindparam("high"))
         )
-        rows = await self._fetch("distances", statement, {"low": low, "high": high})
-        measured = [(identity, geo.distance_m(*place, *at)) for identity, *at in rows]
-        return json.dumps([pair for pair in measured if radius_m is None or pair[1] <= radius_m])
+        rows = await self._fetch("nearby", statement, {"low": low, "high": high})
+        return Nearby.of(place, radius_m, rows)
 
-    async def _fetch(self, name: str, statement: Select[Any], parameters: Parameters) -> list[Row]:
-        compiled = self._statement((name,), lambda: statements.compiled(statement, self._dialect))
-        return await self._run(compiled, parameters)
+    async def _filters(self, query: ListingQuery, near: Nearby | None) -> Filters | None:
+        """The filters of a query; None when no seller is near enough for anything to match."""
+        if near is not None and near.within and not near.metres:
+            return None
+        ids = {key: await self._category_id(key) for key in map(sort_key, query.category)}
+        return filters(query, self._dialect, ids, tuple(near.metres) if near and near.within else None)
 
-    def _statement(
-        self, shape: tuple[object, ...], build: Callable[[], statements.Statement]
-    ) -> statements.Statement:
-        statement = self._statements.get(shape)
-        if statement is None:
-            if len(self._statements) >= STATEMENTS:
-                self._statements.clear()
-            statement = self._statements[shape] = build()
-        return statement
+    async def _category_id(self, key: bytes) -> int:
+        """The id behind a folded name, 0 for none."""
+        if key not in self._categories:
+            await self._learn_categories()
+        return self._categories.get(key, 0)
 
-    async def _run(self, statement: statements.Statement, parameters: Parameters) -> list[Row]:
-        return await self._database.fetch_all(statement.sql, {**statement.constants, **parameters})
+    async def _named(self, row: Row, at: int) -> Row:
+        """The row with the name of a category in the place of its id."""
+        if row[at] not in self._names:
+            await self._learn_categories()
+        return (*row[:at], self._names[row[at]], *row[at + 1 :])
 
+    async def _learn_categories(self) -> None:
+        """Categories are few, never renamed, and read again when one is asked for that is not known."""
+        statement = select(categories.c.id, categories.c.name, categories.c.name_key)
+        for identity, name, key in await self._fetch("category names", statement.limit(CATEGORIES), {}):
+            self._names[identity], self._categories[key] = name, identity
 
-def _parameters(query: ListingQuery, given: statements.Filters, distances: str | None) -> dict[str, Any]:
-    parameters = {name: value for values in given.values() for name, value in values.items()}
-    if distances is not None:
-        parameters["distances"] = distances
-    if query.sort == "relevance":
-        parameters |= fulltext.relevance_parameters(query.search)
-    return parameters
+    async def _fetch(
+        self, name: str, statement: Select[Any], given: Mapping[str, Any], *, stale_ok: bool = False
+    ) -> list[Row]:
+        return await self._reader.fetch(
+            (name,), lambda dialect: statements.compiled(statement, dialect), given, stale_ok=stale_ok
+        )
 
 
 def _at(position: Position | None) -> dict[str, Any]:
-    return {} if position is None else {"after_key": position.key, "after_tie": position.tie}
+    return {} if position is None else {"after_tie": position.tie}
+
+
+def _backward(position: Position | None) -> bool:
+    return position is not None and position.backward
 
 
 def _kind(position: Position | None) -> tuple[bool, bool] | None:

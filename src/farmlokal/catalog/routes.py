@@ -2,19 +2,23 @@
 
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.catalog import kinds, representation
-from farmlokal.catalog.listing import FACET_PARAMETERS, PARAMETERS, ListingQuery
+from farmlokal.catalog.cached import CataloguePages
+from farmlokal.catalog.listing import FACET_PARAMETERS, PARAMETERS
 from farmlokal.catalog.models import SellerKind
 from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Fault, Invalid
+from farmlokal.platform.cache import Found, Outcome
 from farmlokal.platform.web import negotiation
-from farmlokal.platform.web.answers import PUBLIC, REVALIDATE, json_answer
+from farmlokal.platform.web.answers import PUBLIC, REVALIDATE, content_answer, json_answer
+from farmlokal.platform.web.content import Content
 from farmlokal.platform.web.openapi import Operation
 from farmlokal.platform.web.parameters import NotAccepted, Parameter, one_of, read
 
@@ -28,20 +32,20 @@ _SELLER_PARAMETERS = (kinds.LIMIT, kinds.CURSOR, kinds.STATE, kinds.DISTRICT, _K
 class CatalogueRoutes:
     """The endpoints, over one service."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
+    def __init__(self, catalogue: Catalogue, pages: CataloguePages) -> None:
         self._catalogue = catalogue
+        self._pages = pages
 
     async def products(self, request: Request) -> Response:
         """GET /api/products."""
         _accept(request)
-        query = ListingQuery.parse(request.scope["query_string"])
-        return _page(request, await self._catalogue.listing(query))
+        asked = self._pages.read(request.scope["query_string"])
+        return _found(request, await self._pages.listing(asked))
 
     async def facets(self, request: Request) -> Response:
         """GET /api/facets."""
         _accept(request)
-        query = ListingQuery.parse(request.scope["query_string"], FACET_PARAMETERS)
-        return json_answer(request, await self._catalogue.facets(query), PUBLIC)
+        return _found(request, await self._pages.facets(request.scope["query_string"]))
 
     async def product(self, request: Request) -> Response:
         """GET /api/products/{id}."""
@@ -54,8 +58,8 @@ class CatalogueRoutes:
         """GET /api/products/{id}/prices."""
         _accept(request)
         given = read(request.scope["query_string"], [kinds.LIMIT, kinds.CURSOR])
-        page = await self._catalogue.prices(_path_id(request), given["limit"], given["cursor"])
-        return _page(request, page)
+        page = Content.of(await self._catalogue.prices(_path_id(request), given["limit"], given["cursor"]))
+        return content_answer(request, page, PUBLIC, _links(request, page))
 
     async def sellers(self, request: Request) -> Response:
         """GET /api/sellers."""
@@ -66,7 +70,7 @@ class CatalogueRoutes:
         for name in ("state", "district"):
             if name in filters:
                 filters[name] = sort_key(filters[name])
-        return _page(request, await self._catalogue.sellers(filters, limit, cursor))
+        return _found(request, await self._pages.sellers(filters, limit, cursor))
 
     async def seller(self, request: Request) -> Response:
         """GET /api/sellers/{id}."""
@@ -78,7 +82,7 @@ class CatalogueRoutes:
         """GET /api/categories."""
         _accept(request)
         read(request.scope["query_string"], [])
-        return json_answer(request, await self._catalogue.categories(), PUBLIC)
+        return _found(request, await self._pages.categories())
 
     @property
     def operations(self) -> list[Operation]:
@@ -159,9 +163,15 @@ class CatalogueRoutes:
         ]
 
 
+_X_CACHE = {
+    "description": "Where the answer comes from: the cache; the database; the cache, while a newer one is"
+    " being made; the database, with somebody else's question.",
+    "schema": {"type": "string", "enum": [outcome.value for outcome in Outcome]},
+}
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_ACCEPTABLE, HTTPStatus.SERVICE_UNAVAILABLE)
-_LISTED: dict[str, Any] = {"tag": "catalogue", "conditional": True, "refusals": _REFUSED}
-_SINGLE: dict[str, Any] = {**_LISTED, "refusals": (*_REFUSED, HTTPStatus.NOT_FOUND)}
+_PUBLIC: dict[str, Any] = {"tag": "catalogue", "conditional": True}
+_LISTED: dict[str, Any] = {**_PUBLIC, "refusals": _REFUSED, "more_headers": {"X-Cache": _X_CACHE}}
+_SINGLE: dict[str, Any] = {**_PUBLIC, "refusals": (*_REFUSED, HTTPStatus.NOT_FOUND)}
 
 _LAW = (
     "Follow `nextCursor` until it is null. The walk visits every product that exists and keeps its sort key"
@@ -183,15 +193,23 @@ def _path_id(request: Request) -> int:
     return value
 
 
-def _page(
-    request: Request,
-    page: representation.ProductPage | representation.PricePage | representation.SellerPage,
-) -> Response:
-    """A page with Link headers (RFC 8288) to its neighbours: the same query with another cursor."""
+def _found(request: Request, found: Found[Content]) -> Response:
+    """What the cache has given, and how it came by it."""
+    headers = {"x-cache": found.outcome.value, **_links(request, found.value)}
+    return content_answer(request, found.value, PUBLIC, headers)
+
+
+def _links(request: Request, page: Content) -> dict[str, str]:
+    """The Link header (RFC 8288) of a page: the same query, as it is spelled here, with another cursor."""
     neighbours = {"next": page.next_cursor, "prev": page.prev_cursor}
+    if not any(neighbours.values()):
+        return {}
+    query = request.scope["query_string"].decode("latin-1")
+    others = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "cursor"]
+    path = quote(request.scope["path"])
     links = [
-        f'<{request.url.include_query_params(cursor=cursor).replace(scheme="", netloc="")}>; rel="{relation}"'
+        f'<{path}?{urlencode([*others, ("cursor", cursor)])}>; rel="{relation}"'
         for relation, cursor in neighbours.items()
         if cursor is not None
     ]
-    return json_answer(request, page, PUBLIC, ", ".join(links) or None)
+    return {"link": ", ".join(links)}

@@ -2,6 +2,9 @@
 
 from sqlalchemy import column, table
 
+OPAQUE = frozenset({"external_key", "alias_key", "digest"})
+"""Keys of somebody else's, which MySQL gives back as bytes."""
+
 _LIFETIME = ("created_at_us", "updated_at_us", "version", "deleted_at_us")
 
 sellers = table(
@@ -35,6 +38,7 @@ imports = table(
         ("id", "digest", "file_name", "format", "rows_done", "tally", "started_at_us", "finished_at_us"),
     ),
 )
+catalogue_version = table("catalogue_version", *map(column, ("id", "version")))
 quarantine = table(
     "quarantine",
     *map(column, ("import_id", "line", "code", "reason", "raw", "created_at_us")),

@@ -8,8 +8,9 @@ from farmlokal.catalog import representation as shown
 from farmlokal.catalog.cursor import CursorCodec, fingerprint
 from farmlokal.catalog.geo import distance_m
 from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.nearby import Nearby, Place
 from farmlokal.catalog.paging import Walk
-from farmlokal.catalog.repository import CatalogueRepository, Place
+from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.errors import Fault, Invalid, NotFound
 from farmlokal.platform.clock import instant
 
@@ -23,11 +24,10 @@ class Catalogue:
 
     async def listing(self, query: ListingQuery) -> shown.ProductPage:
         """One page of products. Raises `Invalid` for a cursor of another query or an unknown postcode."""
-        by_id = query.sort == "id" and not query.descending
-        walk = Walk(self._cursors, fingerprint("products", query.identity()), query.cursor, by_id=by_id)
+        walk = self.walk(query)
         place = await self._place(query)
-        distances = await self._distances(query, place)
-        rows = await self._repository.page(query, walk.position, query.limit + 1, distances)
+        near = await self._nearby(query, place)
+        rows = await self._repository.page(query, walk.position, query.limit + 1, near)
         page = walk.slice(rows, query.limit)
         products = [_product(row[1:], query.lang, place) for row in page.rows]
         return shown.ProductPage(
@@ -35,14 +35,19 @@ class Catalogue:
             next_cursor=page.next_cursor,
             prev_cursor=page.prev_cursor,
             has_more=page.next_cursor is not None,
-            total=await self._repository.count(query, distances) if query.count else UNSET,
-            facets=await self._facets(query, distances) if query.facets else UNSET,
+            total=await self._repository.count(query, near) if query.count else UNSET,
+            facets=await self._facets(query, near) if query.facets else UNSET,
         )
+
+    def walk(self, query: ListingQuery) -> Walk:
+        """Where a listing is at. Raises `Invalid` for a cursor of another query."""
+        by_id = query.sort == "id" and not query.descending
+        return Walk(self._cursors, fingerprint("products", query.identity()), query.cursor, by_id=by_id)
 
     async def facets(self, query: ListingQuery) -> shown.Facets:
         """Counts by each facet the query names. Raises `Invalid` for an unknown postcode."""
-        distances = await self._distances(query, await self._place(query))
-        return shown.Facets(await self._facets(query, distances))
+        near = await self._nearby(query, await self._place(query))
+        return shown.Facets(await self._facets(query, near))
 
     async def product(self, product_id: int, lang: str = "en") -> shown.ProductDetail:
         """One product. Raises `NotFound`."""
@@ -79,7 +84,7 @@ class Catalogue:
 
     async def sellers(self, filters: dict[str, Any], limit: int, cursor: str | None) -> shown.SellerPage:
         """Sellers by id, narrowed by state, district or kind."""
-        walk = Walk(self._cursors, fingerprint("sellers", sorted(filters.items())), cursor, by_id=True)
+        walk = self.sellers_walk(filters, cursor)
         rows = await self._repository.sellers(filters, walk.position, limit + 1)
         page = walk.slice([(None, *row) for row in rows], limit)
         return shown.SellerPage(
@@ -88,6 +93,10 @@ class Catalogue:
             prev_cursor=page.prev_cursor,
             has_more=page.next_cursor is not None,
         )
+
+    def sellers_walk(self, filters: dict[str, Any], cursor: str | None) -> Walk:
+        """Where a list of sellers is at. Raises `Invalid` for a cursor of another query."""
+        return Walk(self._cursors, fingerprint("sellers", sorted(filters.items())), cursor, by_id=True)
 
     async def seller(self, seller_id: int) -> shown.Seller:
         """One seller. Raises `NotFound`."""
@@ -115,16 +124,16 @@ class Catalogue:
             raise Invalid("The postcode is not known.", Fault("pincode", "unknown", accepted))
         return place
 
-    async def _distances(self, query: ListingQuery, place: Place | None) -> str | None:
+    async def _nearby(self, query: ListingQuery, place: Place | None) -> Nearby | None:
         if place is None or (query.radius_m is None and query.sort != "distance"):
             return None
-        return await self._repository.distances(place, query.radius_m)
+        return await self._repository.nearby(place, query.radius_m)
 
-    async def _facets(self, query: ListingQuery, distances: str | None) -> dict[str, list[shown.FacetValue]]:
+    async def _facets(self, query: ListingQuery, near: Nearby | None) -> dict[str, list[shown.FacetValue]]:
         return {
             facet: [
                 shown.FacetValue(bool(value) if facet == "organic" else value, count)
-                for value, count in await self._repository.facet(query.without(facet), facet, distances)
+                for value, count in await self._repository.facet(query.without(facet), facet, near)
             ]
             for facet in query.facets
         }

@@ -1,37 +1,33 @@
-"""SQL of the listing: which condition each filter is, which column each sort is.
+"""The statements of the catalogue: built and compiled once for each *shape* of a query, run as text.
 
-With `listing`, this is all that knows a filter or a sort by name. A statement depends on the *shape* of a
-query (which filters, which sort, before or after which kind of key), not on its values: it is built and
-compiled once a shape and then runs on the driver as text.
+A shape is which filters are set, which sort, which range of which index; the values are parameters. Joins are
+read from left to right and products by the index that `access` names (`platform/database/compilers.py`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select
 from sqlalchemy.engine import Dialect
 
-from farmlokal.catalog import fulltext
-from farmlokal.catalog.cursor import Position
-from farmlokal.catalog.keyset import Order, page
-from farmlokal.catalog.listing import ListingQuery
-from farmlokal.catalog.schema import categories, products, search_documents, sellers
-from farmlokal.catalog.text import sort_key
-from farmlokal.platform.database.json_rows import integer_pairs
+from farmlokal.catalog.access import Access
+from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
+from farmlokal.catalog.keyset import Order, Range
+from farmlokal.catalog.schema import products, search_documents, sellers
+from farmlokal.platform.database.compilers import PRIMARY
 
 FACET_VALUES = 1000
 """Most values of one facet: more districts than India has."""
 
-STOCK_CEILING = 2**63 - 1
-
 ITEM_COLUMNS = (
-    *(products.c.id, products.c.name, products.c.name_hi, products.c.name_ml, categories.c.name),
+    *(products.c.id, products.c.name, products.c.name_hi, products.c.name_ml, products.c.category_id),
     *(products.c.price_minor, products.c.created_at_us, products.c.pack_milli, products.c.pack_unit),
     *(products.c.unit_price_minor, products.c.stock_milli, products.c.organic, products.c.harvested_on),
     *(products.c.best_before, products.c.image_url, sellers.c.id, sellers.c.name, sellers.c.district),
     *(sellers.c.state, sellers.c.latitude_e6, sellers.c.longitude_e6, products.c.updated_at_us),
     *(products.c.version, products.c.deleted_at_us),
 )
+"""What a listing shows. The category is its id: a handful of names is known without a join."""
 
 DETAIL_COLUMNS = (
     *(products.c.description, products.c.commodity, products.c.variety, products.c.grade),
@@ -45,7 +41,14 @@ _SORT_COLUMNS: dict[str, ColumnElement[Any]] = {
     "unitPrice": products.c.unit_price_minor,
     "harvestedOn": products.c.harvested_on,
 }
-_NULLABLE = frozenset(["unitPrice", "harvestedOn", "distance"])
+_NULLABLE = frozenset(["unitPrice", "harvestedOn"])
+
+_FACETS: dict[str, ColumnElement[Any]] = {
+    "category": products.c.category_id,
+    "state": sellers.c.state,
+    "district": sellers.c.district,
+    "organic": products.c.organic,
+}
 
 
 class Statement(NamedTuple):
@@ -55,166 +58,84 @@ class Statement(NamedTuple):
     constants: dict[str, Any]
 
 
-Filters = dict[str, Any]
-"""The filters of a query that are set, by name, with the values of their parameters."""
+Build = Callable[[Dialect], Statement]
+"""Makes a statement for a dialect, when its shape is asked for the first time."""
 
 
-def filters(query: ListingQuery, dialect: Dialect) -> Filters:
-    """The filters of a query that narrow it, in a fixed order; with the distances comes a list of sellers."""
-    given: Filters = {name: parameters(query) for name, parameters in _PARAMETERS.items()}
-    if query.search:
-        given["search"] = {"search_match": fulltext.match_parameter(dialect, query.search)}
-    if query.updated_since is None:
-        given["alive"] = {}
-    return {name: value for name, value in given.items() if value is not None}
+def order(sort: str, *, descending: bool, backward: bool) -> Order:
+    """The order of a sort whose key is a column of products, or of ids."""
+    return Order(products.c.id, _SORT_COLUMNS.get(sort), sort in _NULLABLE, descending, backward)
 
 
-def _one(name: str, encode: Callable[[Any], Any] = lambda value: value) -> Callable[[ListingQuery], Any]:
-    def parameters(query: ListingQuery) -> dict[str, Any] | None:
-        value = getattr(query, name)
-        return None if value is None else {name: encode(value)}
-
-    return parameters
-
-
-def _many(name: str, encode: Callable[[Any], Any] = lambda value: value) -> Callable[[ListingQuery], Any]:
-    def parameters(query: ListingQuery) -> dict[str, Any] | None:
-        values = getattr(query, name)
-        return {f"{name}_{i}": encode(value) for i, value in enumerate(values)} if values else None
-
-    return parameters
-
-
-def _stock(query: ListingQuery) -> dict[str, int] | None:
-    if query.in_stock is None:
-        return None
-    return (
-        {"stock_low": 1, "stock_high": STOCK_CEILING} if query.in_stock else {"stock_low": 0, "stock_high": 0}
-    )
+def page_sql(of: Order, given: Filters, access: Access, rows: Range, dialect: Dialect) -> Statement:
+    """(sort key, *ITEM_COLUMNS) of at most `:page_rows` rows of a range."""
+    key = literal_column("NULL") if of.key is None else of.key
+    if access.driver is None:
+        walked = _matching(select(key, *ITEM_COLUMNS), given, access, dialect).where(*rows.where)
+        return compiled(walked.order_by(*rows.order_by).limit(bindparam("page_rows")), dialect)
+    # What is gathered is sorted by key and id alone, in the driver's index; only the page is looked up.
+    found: Select[Any] = select(products.c.id)
+    found = _matching(found, given, access, dialect, shown=False).where(*rows.where)
+    chosen = found.order_by(*rows.order_by).limit(bindparam("page_rows")).subquery("chosen")
+    source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(sellers))
+    statement = select(key, *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
+    return compiled(statement.order_by(*rows.order_by), dialect)
 
 
-_PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
-    "ids": _many("ids"),
-    "category": _many("category", sort_key),
-    "min_price": _one("min_price"),
-    "max_price": _one("max_price"),
-    "state": _one("state", sort_key),
-    "district": _one("district", sort_key),
-    "seller": _one("seller"),
-    "organic": _one("organic", int),
-    "in_stock": _stock,
-    "harvested_after": _one("harvested_after"),
-    "updated_since": _one("updated_since"),
-}
-
-_CONDITIONS: dict[str, ColumnElement[bool]] = {
-    "alive": products.c.deleted_at_us.is_(None),
-    "min_price": products.c.price_minor >= bindparam("min_price"),
-    "max_price": products.c.price_minor <= bindparam("max_price"),
-    "state": products.c.seller_id.in_(select(sellers.c.id).where(sellers.c.state_key == bindparam("state"))),
-    "district": products.c.seller_id.in_(
-        select(sellers.c.id).where(sellers.c.district_key == bindparam("district"))
-    ),
-    "seller": products.c.seller_id == bindparam("seller"),
-    "organic": products.c.organic == bindparam("organic"),
-    "in_stock": products.c.stock_milli.between(bindparam("stock_low"), bindparam("stock_high")),
-    "harvested_after": products.c.harvested_on > bindparam("harvested_after"),
-    "updated_since": products.c.updated_at_us >= bindparam("updated_since"),
-}
+def candidates_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
+    """(seller id, id) of every product that matches, in no order."""
+    columns = (products.c.seller_id, products.c.id)
+    return compiled(_matching(select(*columns), given, access, dialect, shown=False), dialect)
 
 
-def _conditions(query: ListingQuery, given: Filters, dialect: Dialect) -> Iterator[ColumnElement[bool]]:
-    for name, parameters in given.items():
-        if name == "ids":
-            yield products.c.id.in_([bindparam(parameter) for parameter in parameters])
-        elif name == "category":
-            yield _of_categories([bindparam(parameter) for parameter in parameters])
-        elif name == "search" and query.sort != "relevance":  # which joins the matching documents anyway
-            matching = select(search_documents.c.id).where(fulltext.matching(dialect))
-            yield products.c.search_id.in_(matching)
-        elif name in _CONDITIONS:
-            yield _CONDITIONS[name]
+def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
+    """How many rows match."""
+    return compiled(_matching(select(func.count()), given, access, dialect, shown=False), dialect)
 
 
-def _of_categories(keys: list[ColumnElement[Any]]) -> ColumnElement[bool]:
-    """One category is an equality, which lets the index on (category, price) give the order as well."""
-    ids = select(categories.c.id)
-    if len(keys) == 1:
-        return products.c.category_id == ids.where(categories.c.name_key == keys[0]).scalar_subquery()
-    return products.c.category_id.in_(ids.where(categories.c.name_key.in_(keys)))
-
-
-def _source(query: ListingQuery, dialect: Dialect) -> tuple[FromClause, ColumnElement[Any] | None]:
-    """What the rows are read from, and the sort's column where it is not one of the product's own."""
-    source: FromClause = products
-    column = _SORT_COLUMNS.get(query.sort)
-    if query.radius_m is not None or query.sort == "distance":
-        near = integer_pairs(dialect, "distances", "seller_id", "distance_m")
-        source = source.join(near, near.c.seller_id == products.c.seller_id, isouter=query.radius_m is None)
-        if query.sort == "distance":
-            column = near.c.distance_m
-    if query.sort == "relevance":
-        ranked = (
-            select(search_documents.c.id, fulltext.relevance(len(query.search)).label("relevance"))
-            .where(fulltext.matching(dialect))
-            .subquery("ranked")
-        )
-        source = source.join(ranked, ranked.c.id == products.c.search_id)
-        column = ranked.c.relevance
-    return source, column
-
-
-def page_sql(query: ListingQuery, given: Filters, position: Position | None, dialect: Dialect) -> Statement:
-    """One page: (sort_key, *ITEM_COLUMNS) of at most `:page_rows` rows."""
-    source, column = _source(query, dialect)
-    order = Order(products.c.id, column, query.sort in _NULLABLE, query.descending)
-    rows, order_by = page(source, list(_conditions(query, given, dialect)), order, position)
-    shown = (
-        rows.join(products, products.c.id == rows.c.tie)
-        .join(sellers, sellers.c.id == products.c.seller_id)
-        .join(categories, categories.c.id == products.c.category_id)
-    )
-    statement = select(rows.c.sort_key, *ITEM_COLUMNS).select_from(shown)
-    return compiled(statement.order_by(*order_by).limit(bindparam("page_rows")), dialect)
-
-
-def count_sql(query: ListingQuery, given: Filters, dialect: Dialect) -> Statement:
-    """How many rows the filters select."""
-    source, _ = _source(query, dialect)
-    statement = select(func.count()).select_from(source).where(*_conditions(query, given, dialect))
-    return compiled(statement, dialect)
-
-
-def facet_sql(query: ListingQuery, facet: str, given: Filters, dialect: Dialect) -> Statement:
+def facet_sql(facet: str, given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(value, count) of one facet, most frequent first, at most `FACET_VALUES`."""
-    source, _ = _source(query, dialect)
-    source = source.join(sellers, sellers.c.id == products.c.seller_id)
-    source = source.join(categories, categories.c.id == products.c.category_id)
-    value = {
-        "category": categories.c.name,
-        "state": sellers.c.state,
-        "district": sellers.c.district,
-        "organic": products.c.organic,
-    }[facet]
-    rows = func.count()
-    statement = (
-        select(value, rows)
-        .select_from(source)
-        .where(*_conditions(query, given, dialect))
-        .group_by(value)
-        .order_by(rows.desc(), value)
-        .limit(FACET_VALUES)
-    )
-    return compiled(statement, dialect)
+    value, rows = _FACETS[facet], func.count()
+    statement = _matching(select(value, rows), given, access, dialect)
+    return compiled(statement.group_by(value).order_by(rows.desc(), value).limit(FACET_VALUES), dialect)
 
 
-def shape(query: ListingQuery, given: Filters, position: Position | None) -> tuple[object, ...]:
-    """What a page statement depends on: equal shapes share one statement."""
-    where = None
-    if position is not None:
-        where = (position.key is None, position.backward, position.inclusive)
-    arity = tuple((name, len(parameters)) for name, parameters in given.items())
-    return query.sort, query.descending, query.radius_m is None, len(query.search), arity, where
+def rows_sql(driver: str, given: Filters, dialect: Dialect) -> Statement:
+    """How many rows a driver has, counted in its index up to `:ceiling`."""
+    access = Access(DRIVERS[driver].index, driver)
+    rows = _matching(select(literal_column("1")), given, access, dialect, shown=False)
+    counted = rows.limit(bindparam("ceiling")).subquery("counted")
+    return compiled(select(func.count()).select_from(counted), dialect)
+
+
+def greatest_id_sql(dialect: Dialect) -> Statement:
+    """The greatest id of a product; NULL when there is none."""
+    return compiled(select(func.max(products.c.id)), dialect)
+
+
+def _matching(
+    statement: Select[Any], given: Filters, access: Access, dialect: Dialect, *, shown: bool = True
+) -> Select[Any]:
+    """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers."""
+    driver = DRIVERS[access.driver] if access.driver else None
+    first = None if driver is None else driver.first
+    source: FromClause = products if first is None else first.join(products, _refers(first))
+    if "search" in given and first is not search_documents:
+        source = source.join(search_documents, _refers(search_documents))
+    if first is not sellers and (shown or given.keys() & OF_SELLERS):
+        source = source.join(sellers, _refers(sellers))
+    statement = statement.select_from(source)
+    if access.index:
+        statement = statement.with_hint(products, access.index)
+    if driver is not None and first is not None and driver.first_index:
+        statement = statement.with_hint(first, driver.first_index)
+    return statement.where(*(condition(name, given, dialect, access.driver) for name in given))
+
+
+def _refers(table: FromClause) -> ColumnElement[bool]:
+    """How a product refers to a table."""
+    column = products.c.seller_id if table is sellers else products.c.search_id
+    return column == table.c.id
 
 
 def compiled(statement: Select[Any], dialect: Dialect) -> Statement:
@@ -225,11 +146,9 @@ def compiled(statement: Select[Any], dialect: Dialect) -> Statement:
 
 def detail_sql(dialect: Dialect) -> Statement:
     """(*ITEM_COLUMNS, *DETAIL_COLUMNS) of the product `:id`, tombstones left out."""
-    source: FromClause = products.join(sellers, sellers.c.id == products.c.seller_id)
-    source = source.join(categories, categories.c.id == products.c.category_id)
     statement = (
         select(*ITEM_COLUMNS, *DETAIL_COLUMNS)
-        .select_from(source)
+        .select_from(products.join(sellers, _refers(sellers)))
         .where(products.c.id == bindparam("id"), products.c.deleted_at_us.is_(None))
     )
     return compiled(statement, dialect)
@@ -239,11 +158,10 @@ def keyset_sql(
     columns: Sequence[ColumnElement[Any]],
     source: FromClause,
     conditions: Sequence[ColumnElement[bool]],
-    order: Order,
-    position: Position | None,
+    of: Order,
+    rows: Range,
     dialect: Dialect,
 ) -> Statement:
     """One page of a plain table whose tie-break is its only order: (tie, *columns)."""
-    rows, order_by = page(source, conditions, order, position)
-    statement = select(rows.c.tie, *columns).select_from(rows.join(source, order.tie == rows.c.tie))
-    return compiled(statement.where(*conditions).order_by(*order_by).limit(bindparam("page_rows")), dialect)
+    statement = select(of.tie, *columns).select_from(source).where(*conditions, *rows.where)
+    return compiled(statement.order_by(*rows.order_by).limit(bindparam("page_rows")), dialect)

@@ -9,12 +9,23 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Select, TableClause, Update, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import (
+    Select,
+    TableClause,
+    Update,
+    bindparam,
+    case,
+    func,
+    insert,
+    literal_column,
+    select,
+    update,
+)
 
 from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
-from farmlokal.platform.database.json_rows import values
-from farmlokal.platform.database.sqlite import Row, SqliteDatabase, Transaction
+from farmlokal.platform.database.json_rows import opaque_text, values
+from farmlokal.platform.database.port import Database, Row, Transaction
 
 SELLER_COLUMNS = (
     *("external_key", "kind", "name", "district", "state", "district_key", "state_key"),
@@ -32,10 +43,24 @@ QUARANTINE_COLUMNS = ("import_id", "line", "code", "reason", "raw", "created_at_
 class CatalogueWriter:
     """The statements, compiled for one database, run on the transaction that is passed in."""
 
-    def __init__(self, database: SqliteDatabase) -> None:
+    def __init__(self, database: Database) -> None:
         self._dialect = database.dialect
         # Rows are tuples, so bulk statements take their parameters by position.
         self._positional = database.positional_dialect
+
+    async def raise_version(self, tx: Transaction, now_us: int) -> None:
+        """Say that the catalogue is another one once this transaction commits: in each one that writes, once,
+        and last, since whoever else writes waits for the row.
+
+        At least the time of day: a database that is restored from a backup does not give its old numbers to
+        new content.
+        """
+        version = schema.catalogue_version.c.version
+        later = case(
+            (version >= bindparam("now_us"), version + literal_column("1")), else_=bindparam("now_us")
+        )
+        statement = update(schema.catalogue_version).values(version=later)
+        await tx.execute(str(statement.compile(dialect=self._dialect)), {"now_us": now_us})
 
     async def products_by(self, tx: Transaction, column: str, keys: Iterable[str]) -> list[Row]:
         """(id, deleted_at_us, *ORIGIN_COLUMNS, *PRODUCT_COLUMNS) of the products whose `column` is one of
@@ -152,10 +177,15 @@ class CatalogueWriter:
         self, tx: Transaction, table: TableClause, columns: Sequence[str], wanted: dict[str, Iterable[Any]]
     ) -> list[Row]:
         """The columns of the rows whose named columns hold one of the wanted values each."""
-        statement: Select[Any] = select(*(table.c[name] for name in columns)).where(
-            *(table.c[name].in_(values(self._dialect, name)) for name in wanted)
+        distinct = {name: list(dict.fromkeys(keys)) for name, keys in wanted.items()}
+        shown = (
+            opaque_text(self._dialect, table.c[name]) if name in schema.OPAQUE else table.c[name]
+            for name in columns
         )
-        parameters = {name: json.dumps(list(dict.fromkeys(keys))) for name, keys in wanted.items()}
+        statement: Select[Any] = select(*shown).where(
+            *(table.c[name].in_(values(self._dialect, name, keys)) for name, keys in distinct.items())
+        )
+        parameters = {name: json.dumps(keys) for name, keys in distinct.items()}
         return await tx.fetch_all(str(statement.compile(dialect=self._dialect)), parameters)
 
     async def _insert(

@@ -6,21 +6,38 @@ race, and readers would wait for an ALTER.
 
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event, make_url
+from sqlalchemy import Connection, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError
+
+from farmlokal.errors import Unavailable
+from farmlokal.platform.database import require_driver
+
+if TYPE_CHECKING:
+    from farmlokal.platform.database.mysql_address import Address
 
 LOCK_WAIT_S = 5
 """How long a migration waits for a lock before it gives up, so that no reader queues behind it for longer
 (MySQL's own default is a day)."""
 
+TURN_WAIT_S = 60
+"""How long a migrator waits for another one to be done: longer than any chapter takes when empty."""
+
 
 def upgrade(url: str) -> None:
-    """Bring the database at `url` to the newest version; creates the file of a SQLite database."""
+    """Bring the database at `url` to the newest version; creates the file of a SQLite database.
+
+    Raises `Unavailable` for a server that cannot be reached, `Invalid` for one that is too old.
+    """
     target = make_url(url)
     if target.get_backend_name() != "sqlite":
-        asyncio.run(_upgrade_mysql(target.set(drivername="mysql+asyncmy").render_as_string(False)))
+        require_driver()
+        from farmlokal.platform.database.mysql_address import Address  # the driver is an extra
+
+        asyncio.run(_upgrade_mysql(Address.parse(url)))
         return
     if target.database:
         Path(target.database).parent.mkdir(parents=True, exist_ok=True)
@@ -33,14 +50,40 @@ def upgrade(url: str) -> None:
     engine.dispose()
 
 
-async def _upgrade_mysql(url: str) -> None:
+async def _upgrade_mysql(address: "Address") -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # needs greenlet, which only `mysql` installs
 
-    lock_wait = {"init_command": f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}"}
-    engine = create_async_engine(url, connect_args=lock_wait)
-    async with engine.begin() as connection:
-        await connection.run_sync(_upgrade)
-    await engine.dispose()
+    from farmlokal.platform.database.mysql_faults import Failed, Kind, kind_of
+    from farmlokal.platform.database.mysql_link import CONNECT_S, accepted_engine
+
+    settings = {
+        "connect_timeout": CONNECT_S,
+        "init_command": f"SET SESSION lock_wait_timeout = {LOCK_WAIT_S}, sql_notes = 0",
+    }
+    engine = create_async_engine("mysql+asyncmy://", connect_args=address.arguments() | settings)
+    try:
+        async with engine.connect() as connection:
+            accepted_engine(await connection.scalar(text("SELECT VERSION()")))
+            await connection.run_sync(_in_turn, f"farmlokal migrate {address.database}"[:64])
+    except DBAPIError as error:
+        kind = kind_of(error.orig) if error.orig is not None else Kind.BUG
+        if kind is Kind.BUG:
+            raise
+        raise Failed(kind).refusal() from None
+    finally:
+        await engine.dispose()
+
+
+def _in_turn(connection: Connection, name: str) -> None:
+    """Migrate while holding the server's lock of this name: DDL there is no transaction that could wait."""
+    lock = text("SELECT GET_LOCK(:name, :wait)")
+    if connection.scalar(lock, {"name": name, "wait": TURN_WAIT_S}) != 1:
+        raise Unavailable("another migration of this database has been running for a minute: try again")
+    try:
+        _upgrade(connection)
+        connection.commit()
+    finally:
+        connection.scalar(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
 def _upgrade(connection: Connection) -> None:

@@ -6,7 +6,8 @@ A process that lives and cannot serve (its database is away) must be left alone,
 from msgspec import Struct
 
 from farmlokal.errors import Unavailable
-from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.database.port import Database
+from farmlokal.platform.redis import RedisState
 
 
 class Check(Struct, frozen=True):
@@ -17,13 +18,13 @@ class Check(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True):
-    """`ready` when every dependency answers."""
+    """`ready` when every dependency answers, `degraded` when one is away that can be done without."""
 
     status: str
     checks: dict[str, Check]
 
 
-async def check_database(database: SqliteDatabase, expected_schema: str) -> Check:
+async def check_database(database: Database, expected_schema: str) -> Check:
     """Ask the database for the version of its schema."""
     try:
         found = await database.schema_version()
@@ -33,3 +34,8 @@ async def check_database(database: SqliteDatabase, expected_schema: str) -> Chec
         at = f"at {found}" if found else "not there"
         return Check(False, f"the schema is {at}, expected {expected_schema}: run `farmlokal migrate`")
     return Check(True)
+
+
+def check_redis(state: RedisState) -> Check:
+    """What the watch over Redis knows: nothing is asked here, so a frozen server delays no answer."""
+    return Check(True) if state.up else Check(False, f"{state.reason}: going on without it")

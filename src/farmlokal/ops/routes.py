@@ -12,10 +12,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from farmlokal.errors import Forbidden, NotFound
-from farmlokal.ops.health import Readiness, check_database
+from farmlokal.ops.health import Readiness, check_database, check_redis
+from farmlokal.platform.cache import CacheCounts
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import SqliteDatabase
-from farmlokal.platform.metrics import Memory, RequestCounts, memory
+from farmlokal.platform.database.port import Database
+from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, memory
+from farmlokal.platform.redis import RedisConnections, RedisState
 from farmlokal.platform.web.openapi import Operation
 
 DOCS_POLICY = (
@@ -48,14 +50,26 @@ class Alive(Struct, frozen=True):
     status: str = "ok"
 
 
+class RateLimiting(Struct, frozen=True, rename="camel"):
+    """Requests that the limiter admitted and refused; of both, those decided while Redis did not answer."""
+
+    admitted: int
+    refused: int
+    by_fallback: int
+
+
 class Metrics(Struct, frozen=True):
-    """This process: seconds since it started, memory in bytes, answers by class of status."""
+    """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
+    cache by outcome (and errors of Redis that were gone around), Redis where there is one."""
 
     status: str
     uptime: float
     memory: Memory
     requests: Mapping[str, int]
-    in_flight: int = msgspec.field(name="inFlight", default=0)
+    in_flight: int = msgspec.field(name="inFlight")
+    cache: Mapping[str, int]
+    redis: RedisState | None
+    rate_limit: RateLimiting = msgspec.field(name="rateLimit")
 
 
 class OpsRoutes:
@@ -63,17 +77,23 @@ class OpsRoutes:
 
     def __init__(
         self,
-        database: SqliteDatabase,
+        database: Database,
         counts: RequestCounts,
+        limits: LimitCounts,
         clock: SystemClock,
         *,
+        cache: CacheCounts,
+        redis: RedisConnections | None,
         expected_schema: str,
         private: bool,
         docs_path: Path,
     ) -> None:
         self._database = database
         self._counts = counts
+        self._limits = limits
         self._clock = clock
+        self._cache = cache
+        self._redis = redis
         self._expected_schema = expected_schema
         self._private = private
         self._docs_path = docs_path
@@ -91,16 +111,30 @@ class OpsRoutes:
     async def readyz(self, _request: Request) -> Response:
         """GET /readyz."""
         checks = {"database": await check_database(self._database, self._expected_schema)}
-        ready = all(check.ok for check in checks.values())
-        status = HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE
-        return _json(Readiness("ready" if ready else "not ready", checks), status)
+        if not all(check.ok for check in checks.values()):
+            return _json(Readiness("not ready", checks), HTTPStatus.SERVICE_UNAVAILABLE)
+        if self._redis is not None:
+            checks["redis"] = check_redis(self._redis.state())
+        return _json(Readiness("ready" if all(check.ok for check in checks.values()) else "degraded", checks))
 
     async def metrics(self, _request: Request) -> Response:
         """GET /metrics."""
         self._only_if_public()
         uptime = self._clock.monotonic_s() - self._started_s
         answered = dict(sorted(self._counts.by_status_class.items()))
-        return _json(Metrics("ok", round(uptime, 3), memory(), answered, self._counts.in_flight))
+        limiting = RateLimiting(self._limits.admitted, self._limits.refused, self._limits.by_fallback)
+        return _json(
+            Metrics(
+                status="ok",
+                uptime=round(uptime, 3),
+                memory=memory(),
+                requests=answered,
+                in_flight=self._counts.in_flight,
+                cache=self._cache.by_name,
+                rate_limit=limiting,
+                redis=self._redis.state() if self._redis else None,
+            )
+        )
 
     async def openapi(self, _request: Request) -> Response:
         """GET /openapi.json."""
@@ -134,7 +168,9 @@ class OpsRoutes:
         }
         private = [HTTPStatus.FORBIDDEN] if self._private else []
         return [
-            Operation("/healthz", self.healthz, "live", "The process answers", Alive, "operations"),
+            Operation(
+                "/healthz", self.healthz, "live", "The process answers", Alive, "operations", limited=False
+            ),
             Operation(
                 "/readyz",
                 self.readyz,
@@ -143,6 +179,7 @@ class OpsRoutes:
                 Readiness,
                 "operations",
                 more_statuses=unready,
+                limited=False,
             ),
             Operation(
                 "/metrics",

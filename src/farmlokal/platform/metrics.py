@@ -28,6 +28,23 @@ class RequestCounts:
         self.by_status_class[f"{status // 100}xx"] += 1
 
 
+class LimitCounts:
+    """Requests that the rate limiter admitted and refused, and how many of both it decided without Redis
+    because Redis did not answer."""
+
+    def __init__(self) -> None:
+        self.admitted = 0
+        self.refused = 0
+        self.by_fallback = 0
+
+    def count(self, *, admitted: bool) -> None:
+        """Record one decision."""
+        if admitted:
+            self.admitted += 1
+        else:
+            self.refused += 1
+
+
 def memory() -> Memory:
     """Read from the kernel; where there is no /proc (macOS), the peak stands for both."""
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from farmlokal.errors import DomainError, Unavailable
+from farmlokal.migrations import newest
 from farmlokal.ops.preflight import require_schema
-from farmlokal.platform.database.sqlite import READ_QUEUE_LIMIT, STATEMENT_LIMIT_S, SqliteDatabase
+from farmlokal.platform.database.port import READ_QUEUE_LIMIT, STATEMENT_LIMIT_S, Transaction
+from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.catalogue import connect, opened, run
 
 INSERT = "INSERT INTO categories (name, name_key) VALUES (?, ?)"
@@ -230,8 +232,11 @@ def test_bulk_load_that_fails_leaves_the_table_and_its_indexes(database_path: Pa
             before = await database.fetch_all(indexes)
 
             async def fail() -> None:
-                async with database.bulk_load("products") as tx:
+                async def look(tx: Transaction) -> None:
                     assert await tx.fetch_all(indexes) != before
+
+                async with database.bulk_load("products") as load:
+                    await load.write(look)
                     raise ZeroDivisionError
 
             with pytest.raises(ZeroDivisionError):
@@ -247,7 +252,7 @@ def refusal(path: Path) -> str:
     async def go() -> str:
         with pytest.raises(DomainError) as caught:
             async with opened(path) as database:
-                await require_schema(database, "0001")
+                await require_schema(database, newest())
         return caught.value.detail
 
     return run(go())

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from farmlokal.errors import Unavailable
-from farmlokal.platform.database.sqlite import STATEMENT_LIMIT_S, SqliteDatabase
+from farmlokal.platform.database.port import STATEMENT_LIMIT_S
+from farmlokal.platform.database.sqlite import SqliteDatabase
 from tests.support.catalogue import Shelf, connect, opened, run
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT COUNT(*) FROM n"
@@ -30,9 +31,11 @@ def test_bulk_load_builds_the_same_indexes(database_path: Path) -> None:
 
     async def go() -> None:
         async with opened(database_path) as database:
-            async with database.bulk_load("products") as tx:
-                during = await tx.fetch_all(
-                    "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+            async with database.bulk_load("products") as load:
+                during = await load.write(
+                    lambda tx: tx.fetch_all(
+                        "SELECT tbl_name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL"
+                    )
                 )
                 kept = [sql for table, sql in during if table == "products"]
                 assert kept
@@ -49,9 +52,10 @@ def test_bulk_load_appears_whole(shelf: Shelf, database_path: Path) -> None:
 
     async def go() -> None:
         async with opened(database_path) as database:
-            async with database.bulk_load("categories") as tx:
-                await tx.execute_many(INSERT, [(f"c{number}", b"%d" % number) for number in range(50)])
-                assert await tx.fetch_all(COUNT) == [(50,)]
+            async with database.bulk_load("categories") as load:
+                rows = [(f"c{number}", b"%d" % number) for number in range(50)]
+                await load.write(lambda tx: tx.execute_many(INSERT, rows))
+                assert await load.write(lambda tx: tx.fetch_all(COUNT)) == [(50,)]
                 assert await database.fetch_all(COUNT) == [(0,)]
                 assert shelf.connection.execute(COUNT).fetchall() == [(0,)]
             assert await database.fetch_all(COUNT) == [(50,)]
@@ -84,7 +88,7 @@ def test_waiting_counts_towards_the_limit(database_path: Path) -> None:
             started = time.monotonic()
             reads = [database.fetch_all(ENDLESS) for _ in range(8)]
             results = await asyncio.gather(*reads, return_exceptions=True)
-            assert [type(result) for result in results] == [Unavailable] * 8
+            assert all(isinstance(result, Unavailable) for result in results)
             assert time.monotonic() - started < 4 * STATEMENT_LIMIT_S  # one after the other: eight
             assert await database.fetch_all(COUNT) == [(0,)]
         finally:

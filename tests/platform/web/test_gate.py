@@ -17,7 +17,7 @@ from starlette.types import Message
 from farmlokal import errors
 from farmlokal.platform.metrics import RequestCounts
 from farmlokal.platform.web.gate import HEADER_BYTES, Gate
-from farmlokal.platform.web.problem import STATUS
+from farmlokal.platform.web.problem import QUOTA_EXCEEDED, STATUS
 from tests.support.asgi import application, calling
 from tests.support.catalogue import connect, run
 
@@ -70,7 +70,7 @@ def test_refusal_is_a_problem_document(kind: type[errors.DomainError]) -> None:
     assert answer.status_code == STATUS[kind] == body["status"]
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["cache-control"] == "no-store"
-    assert body["type"] == "about:blank"
+    assert body["type"] == (QUOTA_EXCEEDED if answer.status_code == 429 else "about:blank")
     assert body["title"] == HTTPStatus(answer.status_code).phrase
     assert body["instance"] == f"/{kind.__name__}"
     assert body["requestId"] == answer.headers["x-request-id"]

@@ -26,7 +26,7 @@ from farmlokal.catalog.importing.rows import Rejected, SourceRow
 from farmlokal.catalog.models import PostcodePlace, PriceObservation, ProductDraft
 from farmlokal.catalog.writes import CatalogueWriter
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import Row, Transaction
+from farmlokal.platform.database.port import Row, Transaction
 
 T = TypeVar("T")
 

@@ -11,7 +11,7 @@ from farmlokal.catalog.fulltext import Document
 from farmlokal.catalog.models import ProductDraft, SellerDraft
 from farmlokal.catalog.text import sort_key
 from farmlokal.catalog.writes import CatalogueWriter
-from farmlokal.platform.database.sqlite import Row, Transaction
+from farmlokal.platform.database.port import Row, Transaction
 
 REMEMBERED = 200_000
 """Most sellers and wordings kept between batches, some hundred bytes each; past it all are looked up anew."""

@@ -11,6 +11,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
@@ -24,7 +25,7 @@ from farmlokal.catalog.importing.source import Source
 from farmlokal.catalog.models import PostcodePlace, ProductDraft
 from farmlokal.catalog.writes import CatalogueWriter
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.sqlite import SqliteDatabase, Transaction
+from farmlokal.platform.database.port import Database, Transaction, Work, Writer
 
 T = TypeVar("T")
 
@@ -117,7 +118,7 @@ class _Batches(Generic[T]):
 class Importer:
     """Imports sources and generated products into a database."""
 
-    def __init__(self, database: SqliteDatabase, clock: SystemClock) -> None:
+    def __init__(self, database: Database, clock: SystemClock) -> None:
         self._database = database
         self._clock = clock
         self._writer = CatalogueWriter(database)
@@ -131,14 +132,14 @@ class Importer:
         with _bulk():
             async with _Batches(islice(source.read(progress), done, None)) as batches:
                 while batch := await batches.next():
-                    async with self._database.transaction() as tx:
-                        fates += await self._loader.load(tx, import_id, batch, batches.begin)
-                        done += len(batch)
-                        finished_at_us = self._clock.now_us() if done >= rows else None
-                        await self._record(tx, import_id, done, fates, finished_at_us)
+                    done += len(batch)
+                    last = done >= rows
+                    fates = await self._run_batch(import_id, batch, done, fates, batches.begin, last=last)
         if not rows:
-            async with self._database.transaction() as tx:
-                await self._record(tx, import_id, 0, fates, self._clock.now_us())
+            finished_at_us = self._clock.now_us()
+            await self._write(
+                self._database, lambda tx: self._record(tx, import_id, 0, fates, finished_at_us)
+            )
         return Summary(
             file_name=source.path.name,
             format=source.format.value,
@@ -159,19 +160,23 @@ class Importer:
                 if empty:
                     await self._insert(batches, fates, progress)
                 while batch := await batches.next():
-                    rows = [SourceRow(0, draft, "") for draft in batch]
-                    async with self._database.transaction() as tx:
-                        fates += await self._loader.load(tx, None, rows, batches.begin)
+                    load = partial(
+                        self._loader.load,
+                        import_id=None,
+                        rows=[SourceRow(0, draft, "") for draft in batch],
+                        writing=batches.begin,
+                    )
+                    fates += await self._write(self._database, load)
                     progress(len(batch))
         return fates
 
     async def _insert(
         self, batches: _Batches[ProductDraft], fates: Counter[Fate], progress: Callable[[int], None]
     ) -> None:
-        """All batches into an empty catalogue, in one transaction."""
-        async with self._database.bulk_load("products") as tx:
+        """All batches into an empty catalogue."""
+        async with self._database.bulk_load("products") as load:
             while batch := await batches.next():
-                await self._loader.insert(tx, batch, batches.begin)
+                await self._write(load, partial(self._loader.insert, drafts=batch, writing=batches.begin))
                 fates[Fate.CREATED] += len(batch)
                 progress(len(batch))
 
@@ -188,12 +193,13 @@ class Importer:
             )
             for town in reference.districts()
         ]
-        async with self._database.transaction() as tx:
-            await self._loader.load(tx, None, [SourceRow(0, place, "") for place in places], lambda: None)
+        rows = [SourceRow(0, place, "") for place in places]
+        await self._write(self._database, lambda tx: self._loader.load(tx, None, rows, lambda: None))
 
     async def _begin(self, source: Source) -> tuple[int, int, Counter[Fate]]:
         """(import id, rows done, fates so far): where an interrupted import of this very file stopped."""
-        async with self._database.transaction() as tx:
+
+        async def begin(tx: Transaction) -> tuple[int, int, Counter[Fate]]:
             known = await self._writer.find_import(tx, source.digest)
             if known is None:
                 file_name, started_at_us = source.path.name[:255], self._clock.now_us()
@@ -206,6 +212,46 @@ class Importer:
                 return import_id, done, Counter({Fate(name): n for name, n in json.loads(tally).items()})
             await self._record(tx, import_id, 0, Counter(), None)
             return import_id, 0, Counter()
+
+        return await self._write(self._database, begin)
+
+    async def _run_batch(
+        self,
+        import_id: int,
+        batch: list[SourceRow],
+        done: int,
+        before: Counter[Fate],
+        writing: Callable[[], None],
+        *,
+        last: bool,
+    ) -> Counter[Fate]:
+        """One batch and how far the file has come, in one transaction; the fates of all rows so far."""
+
+        async def load(tx: Transaction) -> Counter[Fate]:
+            fates = before + await self._loader.load(tx, import_id, batch, writing)
+            await self._record(tx, import_id, done, fates, self._clock.now_us() if last else None)
+            return fates
+
+        return await self._write(self._database, load)
+
+    async def _write(self, writer: Writer, work: Work[T]) -> T:
+        """`work` in one transaction. What the loader remembers of a run that was rolled back is forgotten."""
+        runs = 0
+
+        async def run(tx: Transaction) -> T:
+            nonlocal runs
+            runs += 1
+            if runs > 1:
+                self._loader.forget()
+            result = await work(tx)
+            await self._writer.raise_version(tx, self._clock.now_us())
+            return result
+
+        try:
+            return await writer.write(run, bulk=True)
+        except BaseException:
+            self._loader.forget()
+            raise
 
     async def _record(
         self, tx: Transaction, import_id: int, done: int, fates: Counter[Fate], finished_at_us: int | None

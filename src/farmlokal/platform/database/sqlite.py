@@ -9,37 +9,38 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 from farmlokal.errors import Unavailable
+from farmlokal.platform.database.port import (
+    READ_QUEUE_LIMIT,
+    STATEMENT_LIMIT_S,
+    DuplicateKey,
+    Parameters,
+    Row,
+    StatementTimeout,
+    T,
+    Work,
+    Writer,
+    not_nested,
+)
+from farmlokal.platform.database.sqlite_transaction import SqliteTransaction, WithinOne
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
 
-Row = tuple[Any, ...]
-Parameters = Mapping[str, Any]
-T = TypeVar("T")
-
 BUSY_TIMEOUT_S = 5.0
 """How long a writer waits for another process's write: the least that survives 300 writers at once."""
 
-STATEMENT_LIMIT_S = 0.9
-"""Longest a read may wait and run together: no answer takes over a second, whatever was asked."""
-
-READ_QUEUE_LIMIT = 200
-"""Reads waiting or running at once; past it the answer is 503, since a longer queue only answers later."""
-
-_VARIABLES = 30_000
-"""Parameters in one statement; SQLite's own limit is 32,766 since 3.32."""
-
 _PROGRESS_OPCODES = 20_000
 """Virtual machine steps between two looks at the clock: about a millisecond, so the look costs nothing."""
+
+_DUPLICATE = (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 
 _SETTINGS = (
     "PRAGMA foreign_keys = ON",
@@ -65,16 +66,16 @@ class SqliteDatabase:
     @cached_property
     def dialect(self) -> "Dialect":
         """How statements are compiled: parameters by name. Imported when asked for; a check needs none."""
-        from sqlalchemy.dialects.sqlite import dialect
+        from farmlokal.platform.database.compilers import sqlite_dialect
 
-        return dialect(paramstyle="named")
+        return sqlite_dialect("named")
 
     @cached_property
     def positional_dialect(self) -> "Dialect":
         """How bulk statements are compiled, whose rows are tuples."""
-        from sqlalchemy.dialects.sqlite import dialect
+        from farmlokal.platform.database.compilers import sqlite_dialect
 
-        return dialect(paramstyle="qmark")
+        return sqlite_dialect("qmark")
 
     async def open(self) -> None:
         """Start the threads and open the writer's connection. Raises `Unavailable` when there is no file."""
@@ -104,22 +105,51 @@ class SqliteDatabase:
         rows = await self.fetch_all("SELECT version_num FROM alembic_version")
         return rows[0][0] if rows else None
 
-    async def fetch_all(self, sql: str, parameters: Parameters | None = None) -> list[Row]:
-        """Run one read on a reader and return its rows. Raises `Unavailable` past the time or queue limit."""
+    async def describe(self) -> str:
+        """The engine's version and the name of the file."""
+        return f"SQLite {sqlite3.sqlite_version}, {self.path.name}"
+
+    async def fetch_all(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        stale_ok: bool = False,  # noqa: ARG002  the port's
+        limit_s: float | None = None,
+    ) -> list[Row]:
+        """Run one read on a reader and return its rows.
+
+        Raises `Unavailable` past the time or queue limit, `StatementTimeout` when it runs for over `limit_s`.
+        `stale_ok` changes nothing: there is one file.
+        """
         if self._reads >= READ_QUEUE_LIMIT:
             raise Unavailable("the database has more work than it can do")
         assert self._read_threads is not None, "open() first"
         self._reads += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(
-                self._read_threads, self._read, sql, parameters or {}, time.monotonic() + STATEMENT_LIMIT_S
+                self._read_threads,
+                self._read,
+                sql,
+                parameters or {},
+                time.monotonic() + STATEMENT_LIMIT_S,
+                limit_s,
             )
         finally:
             self._reads -= 1
 
+    async def write(self, work: Work[T], *, bulk: bool = False) -> T:  # noqa: ARG002  the port's
+        """Run `work` in one transaction, once: with one writer nobody is rolled back on another's account.
+
+        `bulk` changes nothing: the file is waited for as long in any case.
+        """
+        with not_nested():
+            async with self.transaction() as tx:
+                return await work(tx)
+
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator["Transaction"]:
-        """One write transaction: committed at the end of the block, rolled back when it raises.
+    async def transaction(self) -> AsyncIterator[SqliteTransaction]:
+        """What `write` runs in: committed at the end of the block, rolled back when it raises.
 
         BEGIN IMMEDIATE takes the write lock at the start: a deferred transaction that turns into a write
         fails at once, whatever the busy timeout says.
@@ -127,7 +157,7 @@ class SqliteDatabase:
         async with self._write_lock:
             try:
                 await self._write(lambda connection: connection.execute("BEGIN IMMEDIATE"))
-                yield Transaction(self._write)
+                yield SqliteTransaction(self._write)
                 await self._write(lambda connection: connection.commit())
             except BaseException:
                 # Also for a BEGIN that is still waiting when its caller is cancelled, and for a COMMIT that
@@ -136,8 +166,8 @@ class SqliteDatabase:
                 raise
 
     @asynccontextmanager
-    async def bulk_load(self, table: str) -> AsyncIterator["Transaction"]:
-        """One write transaction that fills an empty table: its plain indexes are built once, at the end.
+    async def bulk_load(self, table: str) -> AsyncIterator[Writer]:
+        """All in one transaction that fills an empty table: its plain indexes are built once, at the end.
 
         A row costs a third that way, and the table appears whole or not at all. Whoever reads meanwhile sees
         what was there before; whoever writes waits.
@@ -150,7 +180,7 @@ class SqliteDatabase:
             indexes = await tx.fetch_all(plain, (table,))
             for name, _ in indexes:
                 await tx.execute(f"DROP INDEX {name}")
-            yield tx
+            yield WithinOne(tx)
             for _, sql in indexes:
                 await tx.execute(sql)
 
@@ -159,6 +189,10 @@ class SqliteDatabase:
         await self._write(
             lambda connection: connection.executescript("PRAGMA analysis_limit = 1000; ANALYZE")
         )
+
+    async def check_durability(self) -> list[str]:
+        """Nothing: every connection is opened with ``synchronous = FULL``."""
+        return []
 
     async def _write(self, work: Callable[[sqlite3.Connection], T]) -> T:
         assert self._write_thread is not None, "open() first"
@@ -169,9 +203,11 @@ class SqliteDatabase:
 
         return await asyncio.get_running_loop().run_in_executor(self._write_thread, run)
 
-    def _read(self, sql: str, parameters: Parameters, until: float) -> list[Row]:
-        if time.monotonic() > until:  # it waited for a thread all that time
+    def _read(self, sql: str, parameters: Parameters, until: float, limit_s: float | None) -> list[Row]:
+        now = time.monotonic()
+        if now > until:  # it waited for a thread all that time
             raise Unavailable("the database has more work than it can do")
+        until = until if limit_s is None else min(until, now + limit_s)
         connection = self._connection()
         connection.set_progress_handler(lambda: time.monotonic() > until, _PROGRESS_OPCODES)
         with _refusals():
@@ -197,52 +233,6 @@ class SqliteDatabase:
         self._local.connection = connection
 
 
-class Transaction:
-    """The statements of one write transaction."""
-
-    def __init__(self, write: Callable[[Callable[[sqlite3.Connection], Any]], Any]) -> None:
-        self._write = write
-
-    async def fetch_all(self, sql: str, parameters: Parameters | Sequence[Any] = ()) -> list[Row]:
-        """Read inside the transaction: what it wrote itself is visible."""
-        rows: list[Row] = await self._write(lambda connection: connection.execute(sql, parameters).fetchall())
-        return rows
-
-    async def execute(self, sql: str, parameters: Parameters | Sequence[Any] = ()) -> int:
-        """Write; returns the number of rows touched."""
-        touched: int = await self._write(lambda connection: connection.execute(sql, parameters).rowcount)
-        return touched
-
-    async def execute_many(self, sql: str, rows: Iterable[Parameters | Sequence[Any]]) -> None:
-        """Run one statement for many rows."""
-        await self._write(lambda connection: connection.executemany(sql, rows))
-
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Run ``INSERT … VALUES (?, …)`` for many rows, a thousand or so in one statement; returns the ids
-        of the rows, in their order, where the table numbers them.
-
-        SQLite works on one statement without the interpreter, so that another thread can read the next rows
-        of a file meanwhile; with a statement a row the two would wait for each other at every row. The ids
-        are not asked for, for the same reason: within a statement each is one more than the last.
-        """
-        head, _, one = sql.rpartition(" VALUES ")
-        size = max(1, _VARIABLES // len(rows[0])) if rows else 1
-
-        def write(connection: sqlite3.Connection) -> list[int]:
-            ids: list[int] = []
-            for start in range(0, len(rows), size):
-                some = rows[start : start + size]
-                inserted = connection.execute(
-                    f"{head} VALUES {', '.join([one] * len(some))}", [*chain.from_iterable(some)]
-                )
-                end = (inserted.lastrowid or 0) + 1
-                ids.extend(range(end - len(some), end))
-            return ids
-
-        ids: list[int] = await self._write(write)
-        return ids
-
-
 class _refusals:  # noqa: N801  reads as a clause: `with _refusals():`
     """Turn what SQLite says when it cannot work now into `Unavailable`; a bug in SQL stays a bug."""
 
@@ -250,10 +240,12 @@ class _refusals:  # noqa: N801  reads as a clause: `with _refusals():`
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, sqlite3.IntegrityError) and error.sqlite_errorcode in _DUPLICATE:
+            raise DuplicateKey("a unique key has this value already") from None
         if not isinstance(error, sqlite3.OperationalError):
             return
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
         if code == sqlite3.SQLITE_INTERRUPT:
-            raise Unavailable("the query took longer than the database may spend on one") from None
+            raise StatementTimeout("the query took longer than the database may spend on one") from None
         if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             raise Unavailable("the database cannot answer now") from None

@@ -5,23 +5,17 @@ An ETag names the bytes that are sent, so the compressed forms have tags of thei
 same, and If-None-Match with any of them gets a 304.
 """
 
-import gzip
-from hashlib import blake2b
+from collections.abc import Mapping
 from typing import Any
 
-import brotli
-import msgspec
-import zstandard
 from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.platform.web import negotiation
+from farmlokal.platform.web.content import Content
 
 COMPRESS_FROM_BYTES = 1024
 """Smaller bodies fit a packet or two anyway."""
-
-_BROTLI_QUALITY, _GZIP_LEVEL, _ZSTD_LEVEL = 4, 6, 3
-"""For a 5 kB page each is within 10 % of its best size at under 0.2 ms (docs/benchmarks.md)."""
 
 PUBLIC = "public, max-age=1"
 """For lists: a write is in them within a second, so a copy is good for one."""
@@ -29,16 +23,19 @@ PUBLIC = "public, max-age=1"
 REVALIDATE = "public, no-cache"
 """For one product: a write is in it at once, so a copy is asked about before it is used."""
 
-_encoder = msgspec.json.Encoder()
-
 
 def json_answer(request: Request, value: Any, cache_control: str, link: str | None = None) -> Response:
     """A value as JSON, in the coding the caller prefers, or 304 when the caller has it already."""
-    body = _encoder.encode(value)
-    tag = blake2b(body, digest_size=12).hexdigest()
-    headers = {"cache-control": cache_control, "vary": "Accept, Accept-Encoding"}
-    if link:
-        headers["link"] = link
+    more = {"link": link} if link else {}
+    return content_answer(request, Content.of(value), cache_control, more)
+
+
+def content_answer(
+    request: Request, content: Content, cache_control: str, more: Mapping[str, str]
+) -> Response:
+    """The same for content that is finished already, with more headers."""
+    body, tag = content.body, content.tag
+    headers = {"cache-control": cache_control, "vary": "Accept, Accept-Encoding", **more}
     coding = None
     if len(body) >= COMPRESS_FROM_BYTES:
         coding = negotiation.coding(", ".join(request.headers.getlist("accept-encoding")))
@@ -47,7 +44,7 @@ def json_answer(request: Request, value: Any, cache_control: str, link: str | No
         return Response(status_code=304, headers=headers)
     if coding:
         headers["content-encoding"] = coding
-        body = _compress(body, coding)
+        body = content.coded(coding)
     return Response(body, media_type="application/json", headers=headers)
 
 
@@ -58,11 +55,3 @@ def _holds(if_none_match: list[str], tag: str) -> bool:
         if opaque == "*" or opaque.strip('"').split("-")[0] == tag:
             return True
     return False
-
-
-def _compress(body: bytes, coding: str) -> bytes:
-    if coding == "zstd":
-        return zstandard.compress(body, _ZSTD_LEVEL)
-    if coding == "br":
-        return brotli.compress(body, quality=_BROTLI_QUALITY)  # type: ignore[no-any-return]  # untyped
-    return gzip.compress(body, _GZIP_LEVEL, mtime=0)

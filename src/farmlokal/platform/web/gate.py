@@ -1,4 +1,4 @@
-"""The layer every request passes once: request id, size of headers, security headers, errors, counting.
+"""The layer every request passes once: request id, size of headers, quota, errors, security headers, counts.
 
 Pure ASGI and one layer, not a stack of middlewares: each layer would wrap `send` again, and their order
 would be one more thing to know.
@@ -13,9 +13,10 @@ import structlog
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from farmlokal.errors import DomainError, Fault
+from farmlokal.errors import DomainError, Fault, RateLimited
 from farmlokal.platform.metrics import RequestCounts
 from farmlokal.platform.web import problem
+from farmlokal.platform.web.admission import Admission
 
 HEADER_BYTES = 16_384
 """Most bytes of all request headers together; past it the answer is 431."""
@@ -29,11 +30,19 @@ _ALWAYS = [
 
 
 class Gate:
-    """Wraps the routes. `log_requests` writes one line a request."""
+    """Wraps the routes. Without an `admission` nobody is limited; `log_requests` logs each request."""
 
-    def __init__(self, app: ASGIApp, counts: RequestCounts, *, log_requests: bool = False) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        counts: RequestCounts,
+        admission: Admission | None = None,
+        *,
+        log_requests: bool = False,
+    ) -> None:
         self._app = app
         self._counts = counts
+        self._admission = admission
         self._log_requests = log_requests
         self._log = structlog.get_logger("farmlokal.web")
 
@@ -63,10 +72,12 @@ class Gate:
                 raise HTTPException(
                     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, f"at most {HEADER_BYTES} bytes"
                 )
+            if self._admission is not None:
+                await self._admission.admit(scope, answer.headers)
             await self._app(scope, receive, answer.send)
         except DomainError as error:
             status, headers = problem.of_error(error)
-            await answer.refuse(scope, status, error.detail, headers, error.faults)
+            await answer.refuse(scope, status, error.detail, headers, error)
         except HTTPException as error:
             status = HTTPStatus(error.status_code)
             headers = dict(error.headers or {})
@@ -92,6 +103,7 @@ class _Answer:
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
         self._request_id = request_id
+        self.headers: list[tuple[bytes, bytes]] = []
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -100,7 +112,12 @@ class _Answer:
             self.status = message["status"]
             present = {name for name, _ in message["headers"]}
             extra = [(name, value) for name, value in _ALWAYS if name not in present]
-            message["headers"] = [*message["headers"], *extra, (b"x-request-id", self._request_id.encode())]
+            message["headers"] = [
+                *message["headers"],
+                *extra,
+                *self.headers,
+                (b"x-request-id", self._request_id.encode()),
+            ]
         await self._send(message)
 
     async def refuse(
@@ -109,11 +126,13 @@ class _Answer:
         status: HTTPStatus,
         detail: str,
         headers: Mapping[str, str] | None = None,
-        faults: Sequence[Fault] = (),
+        error: DomainError | None = None,
     ) -> None:
         """Answer with a problem document, unless an answer is under way already."""
         if not self.status:
-            body = problem.body(status, detail, scope["path"], self._request_id, faults)
+            faults: Sequence[Fault] = error.faults if error else ()
+            policies = [error.policy] if isinstance(error, RateLimited) else []
+            body = problem.body(status, detail, scope["path"], self._request_id, faults, policies)
             named = {"cache-control": "no-store", **(headers or {}), "content-type": problem.MEDIA_TYPE}
             await self.whole(status, named, b"" if scope["method"] == "HEAD" else body)
 

@@ -21,7 +21,8 @@ class Operation:
     """One GET endpoint: its route and its description.
 
     `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the 200;
-    `refusals` are the statuses it may refuse with, besides those that every endpoint may.
+    `refusals` are the statuses it may refuse with, besides those that every endpoint may; `more_headers` are
+    the headers of the 200 that others have not; a `limited` one spends the caller's quota.
     """
 
     path: str
@@ -36,7 +37,9 @@ class Operation:
     example: Any = None
     refusals: Sequence[HTTPStatus] = ()
     conditional: bool = False
+    more_headers: Mapping[str, Any] = field(default_factory=dict)
     more_statuses: Mapping[HTTPStatus, str] = field(default_factory=dict)
+    limited: bool = True
 
     @property
     def route(self) -> Route:
@@ -55,6 +58,7 @@ _EXPLAINED = {
     HTTPStatus.NOT_FOUND: "There is no such thing, or there is none any more.",
     HTTPStatus.FORBIDDEN: "The caller may not see this.",
     HTTPStatus.NOT_ACCEPTABLE: "The Accept header excludes JSON, which is all there is.",
+    HTTPStatus.TOO_MANY_REQUESTS: "The caller's quota is spent; Retry-After says when to try again.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are larger than 16 kB together.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A bug; `requestId` finds it in the log.",
     HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot answer now; Retry-After says when to try again.",
@@ -102,7 +106,11 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
         "200": {
             "description": operation.summary,
             "content": {"application/json": content},
-            "headers": _HEADERS,
+            "headers": {
+                **_HEADERS,
+                **operation.more_headers,
+                **(_QUOTA_HEADERS if operation.limited else {}),
+            },
         }
     }
     if operation.conditional:
@@ -112,7 +120,8 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
             "description": explained,
             "content": {"application/json": {"schema": references[operation.answer]}},
         }
-    for status in sorted({*operation.refusals, *ALWAYS}):
+    limited = [HTTPStatus.TOO_MANY_REQUESTS] if operation.limited else []
+    for status in sorted({*operation.refusals, *limited, *ALWAYS}):
         responses[str(status.value)] = {
             "description": _EXPLAINED[status],
             "content": {problem.MEDIA_TYPE: {"schema": references[problem.Problem]}},
@@ -157,6 +166,16 @@ _HEADERS = {
         "description": "The id under which the log knows the request.",
         "schema": {"type": "string"},
     }
+}
+_QUOTA_HEADERS = {
+    "RateLimit-Policy": {
+        "description": "The caller's quota: `q` units in `w` seconds. Absent where no limit is set.",
+        "schema": {"type": "string", "examples": ['"default";q=600;w=60']},
+    },
+    "RateLimit": {
+        "description": "What is left of it: `r` units now, and more in `t` seconds.",
+        "schema": {"type": "string", "examples": ['"default";r=50;t=1']},
+    },
 }
 _IF_NONE_MATCH = {
     "name": "If-None-Match",

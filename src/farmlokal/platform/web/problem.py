@@ -26,6 +26,9 @@ STATUS: dict[type[errors.DomainError], HTTPStatus] = {
 
 MEDIA_TYPE = "application/problem+json"
 
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+"""Type of every 429 (draft-ietf-httpapi-ratelimit-headers-10); the other refusals are their status."""
+
 
 class ParameterFault(Struct, frozen=True):
     """One wrong parameter: which, a code for programs, and what would have been accepted."""
@@ -46,22 +49,30 @@ class Problem(Struct, frozen=True, rename="camel", kw_only=True):
     request_id: str
     error: str
     errors: list[ParameterFault] | UnsetType = UNSET
+    violated_policies: list[str] | UnsetType = msgspec.field(name="violated-policies", default=UNSET)
 
 
 def body(
-    status: HTTPStatus, detail: str, path: str, request_id: str, faults: Sequence[errors.Fault] = ()
+    status: HTTPStatus,
+    detail: str,
+    path: str,
+    request_id: str,
+    faults: Sequence[errors.Fault] = (),
+    violated_policies: Sequence[str] = (),
 ) -> bytes:
     """The document for a status. `path` is the caller's own; the document says nothing of ours."""
+    too_many = status == HTTPStatus.TOO_MANY_REQUESTS
     return msgspec.json.encode(
         Problem(
-            type="about:blank",
+            type=QUOTA_EXCEEDED if too_many else "about:blank",
             title=status.phrase,
             status=status,
             detail=detail,
             instance=path[:200],
             request_id=request_id,
-            error="Too many requests" if status == HTTPStatus.TOO_MANY_REQUESTS else detail,
+            error="Too many requests" if too_many else detail,
             errors=[ParameterFault(*_of(fault)) for fault in faults] or UNSET,
+            violated_policies=list(violated_policies) or UNSET,
         )
     )
 
@@ -72,5 +83,7 @@ def _of(fault: errors.Fault) -> tuple[str, str, str]:
 
 def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     """The status of a domain error, and the headers that go with it."""
-    headers = {"retry-after": str(error.retry_after_s)} if isinstance(error, errors.Unavailable) else {}
-    return STATUS[type(error)], headers
+    status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    if isinstance(error, errors.Unavailable | errors.RateLimited):
+        return status, {"retry-after": str(error.retry_after_s)}
+    return status, {}

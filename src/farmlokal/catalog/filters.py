@@ -1,0 +1,183 @@
+"""The filters of a listing in SQL: the condition that each is, its parameters, the index that reads its rows.
+
+With `listing`, this is all that knows a filter by name. Where a filter is a driver, the rows of a page can be
+*gathered* by its index; where it is not, it is checked on rows that are read by another one.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, FromClause, bindparam
+from sqlalchemy.engine import Dialect
+
+from farmlokal.catalog import fulltext
+from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.schema import products, search_documents, sellers
+from farmlokal.catalog.text import sort_key
+from farmlokal.platform.database.compilers import PRIMARY
+from farmlokal.platform.database.json_rows import in_integers, integers
+
+HIGHEST = 2**63 - 1
+
+Filters = dict[str, dict[str, Any]]
+"""The filters of a query that are set, by name, with the values of their parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class Driver:
+    """How the rows of a filter are gathered: from `first` (None: products alone), and by which indexes."""
+
+    index: str
+    first: FromClause | None = None
+    first_index: str | None = None
+
+
+DRIVERS: Mapping[str, Driver] = {
+    "ids": Driver(PRIMARY),
+    "seller": Driver("ix_products_seller_sorts"),
+    "radius": Driver("ix_products_seller_sorts"),
+    "district": Driver("ix_products_seller_sorts", sellers, "ix_sellers_district"),
+    "state": Driver("ix_products_seller_sorts", sellers, "ix_sellers_place"),
+    "unplaced": Driver("ix_products_seller_sorts", sellers, "ix_sellers_box"),
+    "search": Driver("ix_products_search_sorts", search_documents),
+    "category": Driver("ix_products_category_price"),
+    "price": Driver("ix_products_price"),
+    "harvested_after": Driver("ix_products_harvested"),
+    "updated_since": Driver("ix_products_updated"),
+    "organic": Driver("ix_products_organic"),
+    "in_stock": Driver("ix_products_stock"),
+}
+"""`alive` is missing on purpose: deleted products are few."""
+
+OF_SELLERS = frozenset(["state", "district", "unplaced"])
+"""Filters that ask the seller and not the product."""
+
+
+def filters(
+    query: ListingQuery, dialect: Dialect, categories: Mapping[bytes, int], near: tuple[int, ...] | None
+) -> Filters:
+    """The filters that narrow a query, in a fixed order.
+
+    `categories` are ids by folded name, `near` the ids of the sellers inside the radius, where there is one.
+    """
+    given = {name: parameters(query) for name, parameters in _PARAMETERS.items()}
+    if query.category:
+        ids = [categories.get(sort_key(name), 0) for name in query.category]
+        given["category"] = {f"category_{i}": identity for i, identity in enumerate(ids)}
+    if near is not None:
+        given |= in_sellers(dialect, near)
+    if query.search:
+        given["search"] = fulltext.parameters(dialect, query.search)
+    if query.updated_since is None:
+        given["alive"] = {}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def by_ids(ids: Sequence[int]) -> Filters:
+    """The filter that selects these products, deleted ones too."""
+    return {"ids": {f"ids_{i}": identity for i, identity in enumerate(ids)}}
+
+
+def in_sellers(dialect: Dialect, ids: Sequence[int]) -> Filters:
+    """The filter that selects the products of these sellers, of which there is at least one."""
+    return {"radius": {"radius": integers(dialect, ids)}}
+
+
+def sampled(dialect: Dialect, ids: Sequence[int]) -> Filters:
+    """The filter that selects products of a sample."""
+    return {"sample": {"sample": integers(dialect, ids)}}
+
+
+def without(given: Filters, name: str) -> Filters:
+    """All the filters but one."""
+    return {each: values for each, values in given.items() if each != name}
+
+
+def parameters(given: Filters) -> dict[str, Any]:
+    """The values of all filters by parameter."""
+    return {name: value for values in given.values() for name, value in values.items()}
+
+
+def arity(given: Filters) -> tuple[tuple[str, int], ...]:
+    """What a statement depends on of its filters: which, and with how many values."""
+    return tuple((name, len(values)) for name, values in given.items())
+
+
+def condition(name: str, given: Filters, dialect: Dialect, driver: str | None) -> ColumnElement[bool]:
+    """What a filter demands of a row. A search that drives asks the full-text index, any other the row."""
+    values = given[name]
+    if name == "category":
+        return _one_of(products.c.category_id, values)
+    if name == "ids":
+        return _one_of(products.c.id, values)
+    if name == "sample":
+        return in_integers(dialect, products.c.id, "sample")
+    if name == "radius":
+        return in_integers(dialect, products.c.seller_id, "radius")
+    if name == "search":
+        words = sum(parameter.startswith("search_infix_") for parameter in values)
+        return fulltext.matching(dialect) if driver == "search" else fulltext.contains(words)
+    if name == "relevance":
+        words = sum(parameter.startswith("search_word_") for parameter in values)
+        return fulltext.relevance(words) == bindparam("search_class")
+    return _CONDITIONS[name]
+
+
+def _one_of(column: ColumnElement[Any], names: Iterable[str]) -> ColumnElement[bool]:
+    """One value is an equality, which lets an index that goes on after the column give the order as well."""
+    values: list[ColumnElement[Any]] = [bindparam(name) for name in names]
+    return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _one(name: str, encode: Callable[[Any], Any] = lambda value: value) -> Callable[[ListingQuery], Any]:
+    def parameters(query: ListingQuery) -> dict[str, Any] | None:
+        value = getattr(query, name)
+        return None if value is None else {name: encode(value)}
+
+    return parameters
+
+
+def _ids(query: ListingQuery) -> dict[str, int] | None:
+    return by_ids(query.ids)["ids"] if query.ids else None
+
+
+def _price(query: ListingQuery) -> dict[str, int] | None:
+    if query.min_price is None and query.max_price is None:
+        return None
+    return {
+        "price_low": query.min_price or 0,
+        "price_high": HIGHEST if query.max_price is None else query.max_price,
+    }
+
+
+def _stock(query: ListingQuery) -> dict[str, int] | None:
+    if query.in_stock is None:
+        return None
+    return {"stock_low": 1, "stock_high": HIGHEST} if query.in_stock else {"stock_low": 0, "stock_high": 0}
+
+
+_PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
+    "ids": _ids,
+    "price": _price,
+    "state": _one("state", sort_key),
+    "district": _one("district", sort_key),
+    "seller": _one("seller"),
+    "organic": _one("organic", int),
+    "in_stock": _stock,
+    "harvested_after": _one("harvested_after"),
+    "updated_since": _one("updated_since"),
+}
+
+_CONDITIONS: dict[str, ColumnElement[bool]] = {
+    "alive": products.c.deleted_at_us.is_(None),
+    "price": products.c.price_minor.between(bindparam("price_low"), bindparam("price_high")),
+    "state": sellers.c.state_key == bindparam("state"),
+    "district": sellers.c.district_key == bindparam("district"),
+    "unplaced": sellers.c.latitude_e6.is_(None),
+    "seller": products.c.seller_id == bindparam("seller"),
+    "organic": products.c.organic == bindparam("organic"),
+    "in_stock": products.c.stock_milli.between(bindparam("stock_low"), bindparam("stock_high")),
+    "harvested_after": products.c.harvested_on > bindparam("harvested_after"),
+    "updated_since": products.c.updated_at_us >= bindparam("updated_since"),
+}

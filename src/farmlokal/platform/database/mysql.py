@@ -1,0 +1,299 @@
+"""MySQL and MariaDB behind the port: reads that answer in time or not at all, transactions run again.
+
+On asyncmy itself: SQLAlchemy's async execution costs 860 µs a query and the driver 180, so statements are
+compiled to text once by the caller. Whatever the server does, a read is answered or refused within
+`READ.deadline_s` and a write within `WRITE.deadline_s`.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from functools import cached_property
+from random import uniform
+from typing import TYPE_CHECKING, Any
+
+from farmlokal.errors import Unavailable
+from farmlokal.platform.database import mysql_link
+from farmlokal.platform.database.mysql_address import Address
+from farmlokal.platform.database.mysql_faults import UNKNOWN_OUTCOME, Failed, Kind
+from farmlokal.platform.database.mysql_link import BULK, READ, WRITE, Limits, Link
+from farmlokal.platform.database.mysql_pool import Pool
+from farmlokal.platform.database.port import (
+    READ_QUEUE_LIMIT,
+    DuplicateKey,
+    Parameters,
+    Row,
+    T,
+    Transaction,
+    Work,
+    Writer,
+    not_nested,
+)
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+ATTEMPTS = 3
+"""Most times a transaction is run. InnoDB picks a victim so that the other side gets on: the second run
+nearly always does."""
+
+BACKOFF_S = 0.05
+"""Longest pause before the second run, doubled before the third; drawn anew each time, so that two that met
+do not meet again."""
+
+REPLICA_REST_S, REPLICA_DEADLINE_S = 5.0, 0.9
+"""How long a replica that did not answer is left alone, so that nobody waits for it; and the longest a read
+waits for it, so that the primary can still answer in time."""
+
+PACKET_CHARACTERS = 1_000_000
+"""Most of one statement of a bulk write: at four bytes a character a quarter of MariaDB's 16 MiB packet."""
+
+CLOSE_S = 2.0
+"""How long closing waits for what runs: longer than any statement that somebody waits for."""
+
+_DURABILITY = {
+    "innodb_flush_log_at_trx_commit": "unless it is 1 a power cut loses the last second of commits",
+    "sync_binlog": "unless it is 1 a power cut takes commits out of the binary log",
+}
+
+
+class MysqlDatabase:
+    """A server's database and its connections, `pool` of them; `replica` answers what may be a little old."""
+
+    def __init__(self, address: Address, pool: int, replica: Address | None = None) -> None:
+        self._primary = Pool(address, pool)
+        self._replica = None if replica is None else Pool(replica, pool)
+        self._replica_rests_until_s = 0.0
+        self._reads = 0
+
+    # SQLAlchemy is imported when a statement is compiled: a check of the connection needs none.
+    @cached_property
+    def dialect(self) -> "Dialect":
+        """How statements are compiled: parameters by name."""
+        from farmlokal.platform.database.compilers import mysql_dialect
+
+        return mysql_dialect("pyformat")
+
+    @cached_property
+    def positional_dialect(self) -> "Dialect":
+        """How bulk statements are compiled, whose rows are tuples."""
+        from farmlokal.platform.database.compilers import mysql_dialect
+
+        return mysql_dialect("format")
+
+    async def open(self) -> None:
+        """Connect once. Raises `Unavailable`, or `Invalid` for an engine that is too old."""
+        await self.fetch_all("SELECT 1")
+
+    async def close(self) -> None:
+        """Wait for what runs, but not for ever, then close every connection."""
+        for pool in (self._replica, self._primary):
+            if pool is not None:
+                await pool.close(CLOSE_S)
+
+    async def describe(self) -> str:
+        """Engine, version, host and name of the database."""
+        [(version,)] = await self.fetch_all("SELECT VERSION()")
+        replica = "" if self._replica is None else f", listings from {self._replica.address}"
+        return f"{mysql_link.accepted_engine(version)} at {self._primary.address}{replica}"
+
+    async def schema_version(self) -> str | None:
+        """The version of the schema that the migrations have noted down; None where none ever ran."""
+        if not await self.fetch_all("SHOW TABLES LIKE 'alembic_version'"):
+            return None
+        rows = await self.fetch_all("SELECT version_num FROM alembic_version")
+        return rows[0][0] if rows else None
+
+    async def fetch_all(
+        self,
+        sql: str,
+        parameters: Parameters | None = None,
+        *,
+        stale_ok: bool = False,
+        limit_s: float | None = None,
+    ) -> list[Row]:
+        """Run one read, on the replica if it `stale_ok` and there is one. Raises `Unavailable`."""
+        if self._reads >= READ_QUEUE_LIMIT:
+            raise Unavailable("the database has more work than it can do")
+        self._reads += 1
+        try:
+            async with asyncio.timeout(READ.deadline_s):
+                if stale_ok and self._replica is not None:
+                    rows = await self._from_replica(self._replica, sql, parameters, limit_s)
+                    if rows is not None:
+                        return rows
+                return await _read(self._primary, sql, parameters, limit_s)
+        except TimeoutError:
+            raise Unavailable("the database does not answer in time") from None
+        except Failed as failed:
+            raise failed.refusal() from None
+        finally:
+            self._reads -= 1
+
+    async def write(self, work: Work[T], *, bulk: bool = False) -> T:
+        """Run `work` in a transaction, and twice more at most when the server rolls it back."""
+        return await self._write(work, BULK if bulk else WRITE)
+
+    @asynccontextmanager
+    async def bulk_load(self, table: str) -> AsyncIterator[Writer]:  # noqa: ARG002  the port's
+        """Each transaction commits by itself: one for a million rows would fill the undo log.
+
+        The indexes stay. Built at the end they would save time, and a load that is killed would leave a
+        catalogue without them.
+        """
+        yield self
+
+    async def optimize(self) -> None:
+        """Refresh the planner's statistics after a bulk load."""
+
+        async def analyze(tx: Transaction) -> None:
+            tables = await tx.fetch_all(
+                "SELECT table_name FROM information_schema.tables"
+                " WHERE table_schema = DATABASE() AND table_type = 'BASE TABLE'"
+            )
+            await tx.execute(f"ANALYZE TABLE {', '.join(f'`{name}`' for (name,) in tables)}")
+
+        await self._write(analyze, BULK)
+
+    async def check_durability(self) -> list[str]:
+        """The settings of the server by which a commit that was answered could be lost."""
+        names = ", ".join(f"'{name}'" for name in (*_DURABILITY, "log_bin"))
+        shown = await self.fetch_all(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})")
+        found: dict[str, str] = dict(shown)
+        if found.pop("log_bin", "OFF") == "OFF":
+            found.pop("sync_binlog", None)
+        return [f"{name} is {value}: {_DURABILITY[name]}" for name, value in found.items() if value != "1"]
+
+    async def _from_replica(
+        self, replica: Pool, sql: str, parameters: Parameters | None, limit_s: float | None
+    ) -> list[Row] | None:
+        """None when the replica cannot answer; it is then left alone for a while."""
+        now_s = asyncio.get_running_loop().time()
+        if now_s < self._replica_rests_until_s:
+            return None
+        try:
+            async with asyncio.timeout(REPLICA_DEADLINE_S):
+                return await _read(replica, sql, parameters, limit_s)
+        except Failed as failed:
+            if failed.kind is Kind.SLOW:
+                raise  # it would be slow on the primary too
+        except TimeoutError:
+            pass
+        self._replica_rests_until_s = now_s + REPLICA_REST_S
+        return None
+
+    async def _write(self, work: Work[T], limits: Limits) -> T:
+        with not_nested():
+            try:
+                async with asyncio.timeout(limits.deadline_s) as deadline:
+                    return await self._attempts(work, limits)
+            except TimeoutError:
+                if not deadline.expired():
+                    raise  # it is the work's own
+                raise Unavailable("the database does not answer in time") from None
+            except Failed as failed:
+                raise failed.refusal() from None
+
+    async def _attempts(self, work: Work[T], limits: Limits) -> T:
+        for attempt in range(ATTEMPTS - 1):
+            try:
+                return await self._attempt(work, limits)
+            except Failed as failed:
+                if failed.kind is not Kind.AGAIN:
+                    raise
+            except DuplicateKey:
+                # Somebody else wrote the row after the work had looked for it; the next run finds it there.
+                pass
+            await asyncio.sleep(uniform(0, BACKOFF_S * 2**attempt))  # noqa: S311  no secret
+        return await self._attempt(work, limits)
+
+    async def _attempt(self, work: Work[T], limits: Limits) -> T:
+        """One run. Until the transaction has begun nothing can be lost, so a dead connection is replaced."""
+        begun = False
+        try:
+            async with self._primary.lease(limits) as link:
+                await link.begin()
+                begun = True
+                return await _run(work, link)
+        except Failed as failed:
+            if begun or failed.kind is not Kind.LOST:
+                raise
+        async with self._primary.lease(limits, fresh=True) as link:
+            await link.begin()
+            return await _run(work, link)
+
+
+async def _read(pool: Pool, sql: str, parameters: Parameters | None, limit_s: float | None) -> list[Row]:
+    """One read; once more on a fresh connection when the first one is dead or dies."""
+    try:
+        async with pool.lease(READ) as link:
+            return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
+    except Failed as failed:
+        if failed.kind is not Kind.LOST:
+            raise
+    async with pool.lease(READ, fresh=True) as link:
+        return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
+
+
+async def _run(work: Work[T], link: Link) -> T:
+    """The work and its commit. A cancellation needs no rollback: the connection goes, and what it did."""
+    try:
+        result = await work(MysqlTransaction(link))
+    except Exception:
+        await link.rollback()
+        raise
+    try:
+        await link.commit()
+    except Failed as failed:
+        if failed.kind is Kind.AGAIN:
+            await link.rollback()  # a cluster refuses at the commit; what the server has rolled back stays so
+            raise
+        raise Failed(failed.kind, UNKNOWN_OUTCOME) from None
+    return result
+
+
+class MysqlTransaction:
+    """The statements of one write transaction."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    async def fetch_all(self, sql: str, parameters: Parameters | Sequence[Any] | None = None) -> list[Row]:
+        """Read inside the transaction: what it wrote itself is visible, and what others have committed."""
+        return list((await self._link.run(sql, parameters)).rows)
+
+    async def execute(self, sql: str, parameters: Parameters | Sequence[Any] | None = None) -> int:
+        """Write; returns the number of rows that the condition selected."""
+        return (await self._link.run(sql, parameters)).touched
+
+    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
+        """Run one statement for many rows, as many statements a packet as fit."""
+        for packet in self._packets(sql, rows):
+            await self._link.run(";".join(packet))
+
+    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+        """Insert many rows, as many a statement as fit; returns their ids.
+
+        InnoDB takes the ids of a statement whose number of rows it knows all at once, in row order, in each
+        of its lock modes, and says the first; `auto_increment_increment` is the step from one to the next.
+        """
+        head, _, one = sql.rpartition(" VALUES ")
+        ids: list[int] = []
+        for packet in self._packets(one, rows):
+            answer = await self._link.run(f"{head} VALUES {','.join(packet)}")
+            step = self._link.id_step
+            ids.extend(range(answer.first_id, answer.first_id + step * len(packet), step))
+        return ids
+
+    def _packets(self, template: str, rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
+        packet: list[str] = []
+        characters = 0
+        for row in rows:
+            written = template % self._link.literal(row)
+            if packet and characters + len(written) > PACKET_CHARACTERS:
+                yield packet
+                packet, characters = [], 0
+            packet.append(written)
+            characters += len(written) + 1
+        if packet:
+            yield packet

@@ -1,0 +1,62 @@
+"""Where a MySQL or MariaDB server is, and as whom to ask it: a URL taken apart once, for every connection."""
+
+import ssl
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from farmlokal.errors import Fault, Invalid
+
+PORT = 3306
+OPTIONS = frozenset({"unix_socket", "ssl_ca"})
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A database on a server. It prints without user and password."""
+
+    host: str
+    port: int
+    database: str
+    user: str = field(repr=False)
+    password: str = field(repr=False)
+    unix_socket: str | None = None
+    ssl_ca: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> Self:
+        """``mysql://user:password@host:port/name``, with ``?unix_socket=…`` or ``?ssl_ca=…`` (the path of a
+        file of certificates; the server is then verified). Raises `Invalid` for any other option."""
+        from sqlalchemy import make_url
+
+        parts = make_url(url)
+        options = {name: str(value) for name, value in parts.query.items()}
+        if unknown := options.keys() - OPTIONS:
+            named = ", ".join(sorted(unknown))
+            fault = Fault("FARMLOKAL_DATABASE_URL", "unknown", f"the options {', '.join(sorted(OPTIONS))}")
+            raise Invalid(f"Not an option of a database URL: {named}.", fault)
+        return cls(
+            host=parts.host or "127.0.0.1",
+            port=parts.port or PORT,
+            database=parts.database or "",
+            user=parts.username or "",
+            password=str(parts.password or ""),
+            unix_socket=options.get("unix_socket"),
+            ssl_ca=options.get("ssl_ca"),
+        )
+
+    def arguments(self) -> dict[str, Any]:
+        """What the driver is called with. The password as bytes: of text the driver would make Latin-1."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password.encode(),
+            "database": self.database,
+            "unix_socket": self.unix_socket,
+            "ssl": ssl.create_default_context(cafile=self.ssl_ca) if self.ssl_ca else None,
+            "charset": "utf8mb4",
+        }
+
+    def __str__(self) -> str:
+        where = self.unix_socket or f"{self.host}:{self.port}"
+        return f"{where}/{self.database}"

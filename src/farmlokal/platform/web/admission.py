@@ -1,0 +1,64 @@
+"""Who may pass: the price of a request, the caller's quota, and the headers that tell of it
+(draft-ietf-httpapi-ratelimit-headers-10).
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from farmlokal.errors import RateLimited
+from farmlokal.platform.rate_limit import Decision, Limiter, Policy
+from farmlokal.platform.web.peers import Peers
+
+FREE = frozenset({"/healthz", "/readyz"})
+"""Paths without a limit: a supervisor that is refused would restart a healthy process."""
+
+FREE_BELOW = "/webhook/"
+"""Signed events: who cannot sign is charged after the fact (`charge`), who can is never turned away."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Admission:
+    """In front of the routes. `cost` gives the units of a path and its query, for each request."""
+
+    def __init__(
+        self, limiter: Limiter, policy: Policy, peers: Peers, cost: Callable[[str, bytes], int]
+    ) -> None:
+        self._limiter = limiter
+        self._peers = peers
+        self._cost = cost
+        self._name = policy.name
+        self._policy = f'"{policy.name}";q={policy.requests};w={policy.window_s}'.encode()
+
+    async def admit(self, scope: Any, headers: Headers) -> None:
+        """Spend what the request costs, and add the headers for the answer, whatever it will be.
+
+        Raises `RateLimited` when the caller's quota does not have it.
+        """
+        path: str = scope["path"]
+        if path in FREE or path.startswith(FREE_BELOW):
+            return
+        decision = await self._limiter.ask(self._peers.caller(scope), self._cost(path, scope["query_string"]))
+        headers += self._told(decision)
+        self._require(decision)
+
+    async def require_quota(self, scope: Any) -> None:
+        """Spend nothing, and raise `RateLimited` when the caller has nothing left: before a secret is checked
+        on a path that is free."""
+        self._require(await self._limiter.ask(self._peers.caller(scope), 0))
+
+    async def charge(self, scope: Any, cost: int) -> None:
+        """Take `cost` units from whoever sent this: a wrong password, a forged signature."""
+        await self._limiter.charge(self._peers.caller(scope), cost)
+
+    def _told(self, decision: Decision) -> Headers:
+        told = f'"{self._name}";r={decision.remaining};t={decision.next_s}'
+        return [(b"ratelimit-policy", self._policy), (b"ratelimit", told.encode())]
+
+    def _require(self, decision: Decision) -> None:
+        if not decision.admitted:
+            raise RateLimited(
+                f"The quota is spent; try again in {decision.retry_s} s.",
+                retry_after_s=decision.retry_s,
+                policy=self._name,
+            )

@@ -1,0 +1,427 @@
+"""A MariaDB that is cut off, frozen, overtaken: who asks it is answered rightly, or refused soon."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from farmlokal.errors import Unavailable
+from farmlokal.platform.database.mysql import ATTEMPTS, MysqlDatabase
+from farmlokal.platform.database.mysql_address import Address
+from farmlokal.platform.database.port import Transaction
+from tests.support.catalogue import run
+from tests.support.mariadb_for_now import MariaDb
+
+REFUSED_S = 2.0
+"""Longest a caller may wait for a refusal, whatever the server does."""
+
+RECOVERED_S = 5.0
+"""Longest from the moment that the server is well again to the first right answer."""
+
+COUNT = "SELECT COUNT(*) FROM categories"
+CONNECTIONS = "SELECT id FROM information_schema.processlist WHERE user = 'app'"
+
+
+@pytest.fixture
+def url(mariadb: MariaDb) -> str:
+    """A migrated, empty database."""
+    return mariadb.new_database()
+
+
+@asynccontextmanager
+async def opened(url: str, pool: int = 4, replica: str | None = None) -> AsyncIterator[MysqlDatabase]:
+    """The adapter, open."""
+    second = None if replica is None else Address.parse(replica)
+    database = MysqlDatabase(Address.parse(url), pool, second)
+    await database.open()
+    try:
+        yield database
+    finally:
+        await database.close()
+
+
+async def add(tx: Transaction, name: str) -> int:
+    """One category."""
+    sql = "INSERT INTO categories (name, name_key) VALUES (%(name)s, %(name)s)"
+    return await tx.execute(sql, {"name": name})
+
+
+async def count(database: MysqlDatabase) -> int:
+    """How many categories there are."""
+    [(found,)] = await database.fetch_all(COUNT)
+    return int(found)
+
+
+async def refused(work: Awaitable[Any]) -> str:
+    """What it is refused with, in time."""
+    started = time.monotonic()
+    with pytest.raises(Unavailable) as caught:
+        await work
+    assert time.monotonic() - started <= REFUSED_S
+    return caught.value.detail
+
+
+async def until(found: Any, within_s: float) -> None:
+    """Poll until the coroutine that `found` makes says true."""
+    deadline = time.monotonic() + within_s
+    while not await found():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+def test_a_storm_of_cancelled_queries_hands_nobody_the_rows_of_another(mariadb: MariaDb, url: str) -> None:
+    """When 2,000 callers give up at any moment, every other caller gets the rows of its own query."""
+
+    async def go() -> None:
+        async with opened(url, pool=5) as database:
+
+            async def ask(number: int) -> None:
+                sql = "SELECT %(number)s, SLEEP(%(pause)s), REPEAT('x', %(length)s)"
+                given = {"number": number, "pause": (number % 3) / 1000, "length": (number % 7) * 20_000}
+                [(found, _, text)] = await database.fetch_all(sql, given)
+                assert (found, len(text)) == (number, given["length"])
+
+            async def storm(start: int) -> list[Any]:
+                tasks = [asyncio.create_task(ask(start + number)) for number in range(100)]
+                for number, task in enumerate(tasks):
+                    for _ in range(number % 11):
+                        await asyncio.sleep(0)
+                    if number % 5:
+                        task.cancel()
+                return await asyncio.gather(*tasks, return_exceptions=True)
+
+            for start in range(0, 2500, 100):
+                for result in await storm(start):
+                    assert result is None or isinstance(result, asyncio.CancelledError | Unavailable), result
+
+            async def is_calm() -> bool:
+                return len(await mariadb.ask(CONNECTIONS)) <= 5
+
+            await until(is_calm, RECOVERED_S)
+            await ask(1)
+
+    run(go(), 120)
+
+
+def test_a_cancelled_query_does_not_run_on(mariadb: MariaDb, url: str) -> None:
+    """A query whose caller has gone is ended by the server within the limit of a statement."""
+    running = "SELECT 1 FROM information_schema.processlist WHERE user = 'app' AND info LIKE '%SLEEP(30)%'"
+
+    async def go() -> None:
+        async with opened(url) as database:
+            task = asyncio.create_task(database.fetch_all("SELECT SLEEP(30)"))
+
+            async def is_running() -> bool:
+                return bool(await mariadb.ask(running))
+
+            async def is_gone() -> bool:
+                return not await is_running()
+
+            await until(is_running, RECOVERED_S)
+            task.cancel()
+            await until(is_gone, RECOVERED_S)
+
+    run(go())
+
+
+def test_a_slow_read_is_stopped(url: str) -> None:
+    """A read that takes longer than it may is stopped by the server, and its connection is used again."""
+
+    async def go() -> None:
+        async with opened(url, pool=1) as database:
+            [(before,)] = await database.fetch_all("SELECT CONNECTION_ID()")
+            assert "longer" in await refused(database.fetch_all("SELECT SLEEP(30)"))
+            assert await database.fetch_all("SELECT CONNECTION_ID()") == [(before,)]
+
+    run(go())
+
+
+def test_killed_connections_cost_no_read(mariadb: MariaDb, url: str) -> None:
+    """When all connections are killed again and again, no read fails."""
+
+    async def go() -> None:
+        async with opened(url, pool=4) as database:
+            for _ in range(20):
+                await asyncio.gather(*(count(database) for _ in range(8)))
+                await mariadb.kill_connections()
+                results = await asyncio.gather(*(count(database) for _ in range(8)))
+                assert results == [0] * 8
+
+    run(go())
+
+
+def test_killed_connections_cost_no_write_that_has_not_begun(mariadb: MariaDb, url: str) -> None:
+    """A write on a connection that was killed while idle is done on another; one killed amidst is refused."""
+
+    async def go() -> None:
+        async with opened(url, pool=1) as database:
+            for number in range(10):
+                await mariadb.kill_connections()
+                await database.write(lambda tx, name=str(number): add(tx, name))  # type: ignore[misc]
+            runs = 0
+
+            async def cut_off(tx: Transaction) -> None:
+                nonlocal runs
+                runs += 1
+                await add(tx, "never")
+                [(identity,)] = await tx.fetch_all("SELECT CONNECTION_ID()")
+                await mariadb.ask(f"KILL {identity}")
+                await add(tx, "nor this")
+
+            await refused(database.write(cut_off))
+            assert (runs, await count(database)) == (1, 10)
+
+    run(go())
+
+
+def test_a_frozen_server_is_refused_soon_and_found_again_soon(mariadb: MariaDb, url: str) -> None:
+    """While the server is frozen 200 callers are refused within 2 s; when it goes on, so does everything."""
+
+    async def go() -> None:
+        async with opened(url, pool=10) as database:
+            await asyncio.gather(*(count(database) for _ in range(10)))
+            mariadb.freeze()
+            try:
+                for _ in range(2):
+                    reads = [refused(count(database)) for _ in range(190)]
+                    writes = [refused(database.write(lambda tx: add(tx, "lost"))) for _ in range(10)]
+                    await asyncio.gather(*reads, *writes)
+            finally:
+                mariadb.thaw()
+
+            async def answers() -> bool:
+                try:
+                    return await count(database) == 0
+                except Unavailable:
+                    return False
+
+            await until(answers, RECOVERED_S)
+            await database.write(lambda tx: add(tx, "kept"))
+            assert await count(database) == 1
+
+    run(go())
+
+
+def test_a_server_that_has_become_read_only(mariadb: MariaDb, url: str) -> None:
+    """A write on a read-only server is refused, reads go on, and every connection of before is dropped."""
+
+    async def go() -> None:
+        async with opened(url, pool=2) as database:
+            mine = "SELECT CONNECTION_ID(), SLEEP(0.05)"
+            rows = await asyncio.gather(database.fetch_all(mine), database.fetch_all(mine))
+            before = {identity for ((identity, _),) in rows}
+            assert len(before) == 2
+            await mariadb.ask("SET GLOBAL read_only = 1")
+            try:
+                for _ in range(3):
+                    said = await refused(database.write(lambda tx: add(tx, "lost")))
+                    assert "no writes" in said
+                assert await count(database) == 0
+                after = {identity for (identity,) in await mariadb.ask(CONNECTIONS)}
+                assert after
+                assert not before & after
+            finally:
+                await mariadb.ask("SET GLOBAL read_only = 0")
+            await database.write(lambda tx: add(tx, "kept"))
+            assert await count(database) == 1
+
+    run(go())
+
+
+def test_a_deadlock_is_run_again(url: str) -> None:
+    """Two transactions that wait for each other both succeed: the one that was rolled back is run again."""
+    lock = "UPDATE categories SET name_hi = CONCAT(COALESCE(name_hi, ''), '+') WHERE name = %(name)s"
+
+    async def go() -> None:
+        async with opened(url) as database:
+            await database.write(lambda tx: add(tx, "a"))
+            await database.write(lambda tx: add(tx, "b"))
+            runs = 0
+            both = asyncio.Barrier(2)
+
+            async def cross(tx: Transaction, first: str, second: str) -> None:
+                nonlocal runs
+                runs += 1
+                await tx.execute(lock, {"name": first})
+                if runs <= 2:
+                    await both.wait()
+                await tx.execute(lock, {"name": second})
+
+            # Without an index each would lock every row that it looks at.
+            await database.write(
+                lambda tx: tx.execute("CREATE INDEX by_name ON categories (name)"), bulk=True
+            )
+            await asyncio.gather(
+                database.write(lambda tx: cross(tx, "a", "b")), database.write(lambda tx: cross(tx, "b", "a"))
+            )
+            assert runs == 3
+            assert await database.fetch_all("SELECT name_hi FROM categories") == [("++",), ("++",)]
+
+    run(go())
+
+
+@pytest.mark.parametrize("code", [1205, 1213, 1020])
+def test_a_transaction_is_run_three_times_at_most(url: str, code: int) -> None:
+    """A transaction that is rolled back on others' account again and again is refused after the third run."""
+
+    async def go() -> None:
+        async with opened(url) as database:
+            runs = 0
+
+            async def unlucky(tx: Transaction) -> None:
+                nonlocal runs
+                runs += 1
+                await add(tx, "lost")
+                await tx.execute(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {code}")
+
+            await refused(database.write(unlucky))
+            assert runs == ATTEMPTS
+            assert await count(database) == 0
+
+    run(go())
+
+
+def test_a_lock_that_does_not_come_free(url: str) -> None:
+    """A write that waits for a locked row is refused within 2 s, and leaves nothing behind."""
+
+    async def go() -> None:
+        async with opened(url) as database:
+            await database.write(lambda tx: add(tx, "a"))
+
+            async with opened(url) as second:
+                holding, release = asyncio.Event(), asyncio.Event()
+
+                async def keep(tx: Transaction) -> None:
+                    await tx.execute("UPDATE categories SET name_hi = 'held'")
+                    holding.set()
+                    await release.wait()
+
+                async def wait(tx: Transaction) -> None:
+                    await add(tx, "lost")
+                    await tx.execute("UPDATE categories SET name_hi = 'lost' WHERE name = 'a'")
+
+                holder = asyncio.create_task(database.write(keep, bulk=True))
+                await holding.wait()
+                await refused(second.write(wait))
+                release.set()
+                await holder
+            assert await database.fetch_all("SELECT name, name_hi FROM categories") == [("a", "held")]
+
+    run(go())
+
+
+def test_who_waits_too_long_for_a_connection_is_refused(url: str) -> None:
+    """When all connections are taken, a caller waits half a second and not for ever; then all is well."""
+
+    async def go() -> None:
+        async with opened(url, pool=1) as database:
+            inside, leave = asyncio.Event(), asyncio.Event()
+
+            async def occupy(tx: Transaction) -> None:
+                inside.set()
+                await leave.wait()
+
+            task = asyncio.create_task(database.write(occupy))
+            await inside.wait()
+            assert "more work" in await refused(count(database))
+            leave.set()
+            await task
+            assert await count(database) == 0
+
+    run(go())
+
+
+class CuttingProxy:
+    """Passes everything on to a server until a client commits: the commit arrives, its answer does not."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.cuts = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One connection."""
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
+
+        async def back() -> None:
+            while data := await from_server.read(65536):
+                writer.write(data)
+
+        async def forth() -> None:
+            while data := await reader.read(65536):
+                to_server.write(data)
+                if b"\x03COMMIT" in data:
+                    answering.cancel()
+                    await asyncio.wait([answering])
+                    await from_server.read(65536)
+                    self.cuts += 1
+                    return
+
+        answering = asyncio.create_task(back())
+        await forth()
+        answering.cancel()
+        for each in (to_server, writer):
+            each.close()
+
+
+def test_a_commit_whose_answer_is_lost_is_not_repeated(mariadb: MariaDb, url: str) -> None:
+    """When the answer to a commit is lost the outcome is unknown: the caller hears so, nothing is redone."""
+
+    async def go() -> None:
+        proxy = CuttingProxy(mariadb.port)
+        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            runs = 0
+
+            async def work(tx: Transaction) -> None:
+                nonlocal runs
+                runs += 1
+                await add(tx, "kept")
+
+            async with opened(url.replace(f":{mariadb.port}/", f":{port}/")) as database:
+                assert "did not say" in await refused(database.write(work))
+                assert (runs, proxy.cuts) == (1, 1)
+                assert await count(database) == 1
+
+    run(go())
+
+
+def test_a_replica_answers_what_may_be_old(mariadb: MariaDb, url: str) -> None:
+    """Reads that may be a little old are answered by the replica; all others, and writes, by the primary."""
+    replica = mariadb.new_database()
+
+    async def go() -> None:
+        async with opened(replica) as behind, opened(url, replica=replica) as database:
+            await behind.write(lambda tx: add(tx, "replicated"))
+            assert await database.fetch_all(COUNT, stale_ok=True) == [(1,)]
+            assert await database.fetch_all(COUNT) == [(0,)]
+            await database.write(lambda tx: add(tx, "a"))
+            await database.write(lambda tx: add(tx, "b"))
+            assert await database.fetch_all(COUNT) == [(2,)]
+            assert await database.fetch_all(COUNT, stale_ok=True) == [(1,)]
+
+    run(go())
+
+
+def test_the_primary_stands_in_for_a_replica_that_does_not_answer(mariadb: MariaDb, url: str) -> None:
+    """A replica that is away, or accepts and says nothing, costs one caller a second; none fails."""
+
+    async def go() -> None:
+        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.read()
+            writer.close()
+
+        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+            silent_port = server.sockets[0].getsockname()[1]
+            for port in (1, silent_port):
+                replica = url.replace(f":{mariadb.port}/", f":{port}/")
+                async with opened(url, replica=replica) as database:
+                    started = time.monotonic()
+                    assert await database.fetch_all(COUNT, stale_ok=True) == [(0,)]
+                    for _ in range(20):
+                        assert await database.fetch_all(COUNT, stale_ok=True) == [(0,)]
+                    assert time.monotonic() - started <= REFUSED_S
+
+    run(go())

@@ -1,0 +1,146 @@
+"""Connections to Redis: a call is quick or fails, and a server that is ill is left alone until it is well."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from structlog.testing import capture_logs
+
+from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.redis import RedisConnections, RedisRefused, RedisUnavailable, Script
+from tests.support.catalogue import run
+from tests.support.valkey import TROUBLE, Valkey, valkey
+
+
+@pytest.fixture
+def server() -> Iterator[Valkey]:
+    """A server of the test's own."""
+    with valkey(**{"enable-debug-command": "yes"}) as started:
+        yield started
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncIterator[RedisConnections]:
+    """Open connections."""
+    connections = RedisConnections(url, SystemClock())
+    await connections.open()
+    try:
+        yield connections
+    finally:
+        await connections.close()
+
+
+async def poll(true: Callable[[], bool], limit_s: float) -> float:
+    """Wait until it is true; the seconds it took."""
+    started = time.monotonic()
+    while not true():
+        assert time.monotonic() < started + limit_s, f"not within {limit_s} s"
+        await asyncio.sleep(0.01)
+    return time.monotonic() - started
+
+
+async def storm(connections: RedisConnections, calls: int = 200) -> tuple[int, float]:
+    """(failed, seconds of the slowest) of many writes at once."""
+
+    async def one(number: int) -> tuple[bool, float]:
+        started = time.monotonic()
+        try:
+            await connections.execute("SET", f"k{number}", "v")
+        except RedisUnavailable:
+            return False, time.monotonic() - started
+        return True, time.monotonic() - started
+
+    outcomes = await asyncio.gather(*(one(number) for number in range(calls)))
+    return sum(not ok for ok, _ in outcomes), max(took for _, took in outcomes)
+
+
+def test_commands_and_scripts_answer_in_bytes(server: Valkey) -> None:
+    """A command and a script, known to the server or not, come back with what Redis says."""
+
+    async def work() -> None:
+        async with connected(server.url) as connections:
+            assert await connections.execute("SET", "k", b"\x00v")
+            assert await connections.execute("GET", "k") == b"\x00v"
+            script = Script("return {KEYS[1], ARGV[1], 7}")
+            for _ in range(2):
+                assert await connections.run_script(script, ["k"], ["a"]) == [b"k", b"a", 7]
+            server.ask("SCRIPT", "FLUSH")
+            assert await connections.run_script(script, ["k"], ["a"]) == [b"k", b"a", 7]
+
+    run(work())
+
+
+def test_a_refused_command_is_no_reason_to_stop_asking(server: Valkey) -> None:
+    """A key of another type is the caller's trouble: Redis stays up however often it refuses."""
+
+    async def work() -> None:
+        async with connected(server.url) as connections:
+            await connections.execute("RPUSH", "list", "1")
+            for _ in range(10):
+                with pytest.raises(RedisRefused):
+                    await connections.execute("GET", "list")
+            assert connections.state().up
+
+    run(work())
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_trouble_costs_a_tenth_of_a_second_once(server: Valkey, trouble: str) -> None:
+    """Whatever ails Redis: calls fail within the limit, soon at once, and it is used again by itself."""
+    begin, end, reason = TROUBLE[trouble]
+
+    async def work() -> None:
+        async with connected(server.url) as connections:
+            assert (await storm(connections))[0] == 0
+            begin(server)
+            failed, slowest = await storm(connections)
+            assert failed > 100
+            assert slowest < 0.4, "0.1 s, and a loop busy with 200 failures"
+            await poll(lambda: connections.state().reason == reason, 2)
+            failed, slowest = await storm(connections)
+            assert failed == 200
+            assert slowest < 0.05
+            end(server)
+            assert await poll(lambda: connections.up, 5) < 5
+            assert (await storm(connections))[0] == 0, "no connection is left broken, no place taken"
+
+    with capture_logs() as lines:
+        run(work())
+    events = [line["event"] for line in lines]
+    assert events == ["redis is down, going on without it", "redis is back"]
+    assert "hidden-word" not in str(lines)
+
+
+def test_a_server_that_is_down_at_the_start_is_used_once_it_is_there(server: Valkey) -> None:
+    """The program starts without Redis, and finds it later."""
+    server.kill()
+
+    async def work() -> None:
+        async with connected(server.url) as connections:
+            assert not connections.up
+            server.restart()
+            await poll(lambda: connections.up, 5)
+            assert await connections.execute("SET", "k", "v")
+
+    run(work())
+
+
+def test_a_cancelled_call_gives_its_place_back(server: Valkey) -> None:
+    """A thousand callers that leave take neither connections nor places with them."""
+
+    async def work() -> None:
+        async with connected(server.url) as connections:
+            for _ in range(20):
+                tasks = [asyncio.create_task(connections.execute("GET", "k")) for _ in range(50)]
+                await asyncio.sleep(0)
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+            for number in range(50):
+                await connections.execute("SET", f"n{number}", number)
+            found = await asyncio.gather(*(connections.execute("GET", f"n{n}") for n in range(50)))
+            assert found == [str(number).encode() for number in range(50)], "nobody gets another's reply"
+
+    run(work())
