@@ -17,7 +17,7 @@ from farmlokal.migrations.runner import upgrade
 from tests.faults.processes import OwnedProcess
 from tests.support.servers.place import free_port, own_folder
 
-USER, PASSWORD = "farmlokal", "p@ss:w/%"
+USER, PASSWORD = "farmlokal", "p@ss:w/ö%"
 """Who the product connects as: everything inside its own databases, nothing about the server. The password
 has what a URL has to escape."""
 
