@@ -20,7 +20,7 @@ from farmlokal.platform.redis import RedisConnections, Script
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.quota import Admitted, excess, most
-from tests.support.valkey import Valkey, valkey
+from tests.support.valkey import PATIENT_S, Valkey, valkey
 
 SMALL = Policy("small", 100, 60, 20)
 DEFAULT = Policy("default", 600, 60, 60)
@@ -68,7 +68,7 @@ async def instances(
         server.ask("FLUSHALL")
         made: list[Limiter] = []
         for _ in range(INSTANCES[adapter]):
-            redis = Dated(server.url, SystemClock())
+            redis = Dated(server.url, SystemClock(), PATIENT_S)
             redis.dated_by = clock
             stack.push_async_callback(redis.close)
             await redis.open()

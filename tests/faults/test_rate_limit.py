@@ -132,7 +132,7 @@ def test_servers_go_on_without_redis(tmp_path: Path) -> None:
             answers.append(asking(servers[at % 2].port))
             slowest = max(slowest, time.monotonic() - started)
         assert (answers.count(404), answers.count(429)) == (40, 60)
-        assert slowest < 1.0
+        assert slowest < 3
         server.thaw()
         back = time.monotonic()
         while not all(asking(each.port) == 404 for each in servers):  # the quota in Redis is whole

@@ -11,7 +11,7 @@ from farmlokal.errors import Unavailable
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, Loaded, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections
-from tests.support.valkey import Valkey
+from tests.support.valkey import PATIENT_S, Valkey
 
 NAMESPACE = b"the tests"
 
@@ -93,7 +93,7 @@ async def instances(kind: str, server: Valkey, source: Source, clock: SystemCloc
         generations, counts = Generations(source.read_generation, clock), CacheCounts()
         cache: Cache[str] = MemoryCache(generations, TextCodec(), clock, counts)
         if kind == "redis":
-            connections = RedisConnections(server.url, SystemClock())
+            connections = RedisConnections(server.url, SystemClock(), PATIENT_S)
             await connections.open()
             closing.append(connections.close)
             cache = RedisCache(connections, NAMESPACE, generations, TextCodec(), clock, counts)

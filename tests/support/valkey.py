@@ -19,6 +19,10 @@ _ATTEMPTS = 6
 WAIT_S = 10
 """Longest a test polls for something that takes a second or two on an idle machine."""
 
+PATIENT_S = 5.0
+"""Limit of a call where a server is well all through a test: on a busy machine an answer may take longer than
+the tenth of a second after which the program goes on without it."""
+
 
 class Valkey:
     """One server process that a test may freeze, kill, fill and start again on the same port."""

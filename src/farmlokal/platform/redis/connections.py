@@ -7,11 +7,11 @@ bounds all kinds of servers alike: the driver's blocking pool exists for single 
 
 import asyncio
 import secrets
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha1
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -35,6 +35,8 @@ PROBE_LIMIT_S = 1.0
 
 _PROBE_TTL_MS = 5_000
 
+_T = TypeVar("_T")
+
 
 class RedisUnavailable(Exception):
     """Redis did not do what was asked: go on without it. The text is a reason of a word or two, no secret."""
@@ -56,11 +58,12 @@ class Script:
 
 
 class RedisConnections:
-    """The connections of one process to one Redis, cluster or sentinel service. Nothing happens before
-    `open()`; a server that is down then is no error."""
+    """The connections of one process to one Redis, cluster or sentinel service, which answer a call within
+    `call_limit_s`. Nothing happens before `open()`; a server that is down then is no error."""
 
-    def __init__(self, url: str, clock: SystemClock) -> None:
+    def __init__(self, url: str, clock: SystemClock, call_limit_s: float = CALL_LIMIT_S) -> None:
         self._address = RedisAddress.of(url)
+        self._call_limit_s = call_limit_s
         self._log = structlog.get_logger("farmlokal.redis")
         self._guard = Guard(clock, self._log)
         self._places = asyncio.Semaphore(CONNECTIONS)
@@ -71,7 +74,7 @@ class RedisConnections:
 
     async def open(self) -> None:
         """Connect, or note that Redis is down; then keep watching. Needs the extra `redis` installed."""
-        self._driver = driver_at(self._address, CONNECTIONS + 1, CALL_LIMIT_S)
+        self._driver = driver_at(self._address, CONNECTIONS + 1, self._call_limit_s)
         await self._probe()
         self._watch = asyncio.create_task(self._keep_probing(), name="redis-probe")
 
@@ -96,8 +99,8 @@ class RedisConnections:
 
     async def execute(self, *command: Value) -> Any:
         """One command of one key, in words: ``execute("SET", key, value, "PX", 500)``; the reply is raw
-        (bytes, int, list, None). Raises `RedisUnavailable` within `CALL_LIMIT_S`, at once while it is down.
-        A write that failed may have been done all the same."""
+        (bytes, int, list, None). Raises `RedisUnavailable` within the limit of a call, at once while Redis is
+        down. A write that failed may have been done all the same."""
         return await self._call(command)
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Value] = ()) -> Any:
@@ -118,9 +121,9 @@ class RedisConnections:
         self._waiting += 1
         placed = False
         try:
-            async with asyncio.timeout(CALL_LIMIT_S), self._places:
+            async with asyncio.timeout(self._call_limit_s), self._places:
                 placed = True
-                reply = await self._driver.execute(command)
+                reply = await _cancellable(self._driver.execute(command))
         except Exception as error:  # noqa: BLE001  a bug of the driver's must not become a caller's
             reason, refused = reason_of(error)
             if refused:
@@ -145,8 +148,24 @@ class RedisConnections:
         reason: str | None = None
         try:
             async with asyncio.timeout(PROBE_LIMIT_S):
-                await self._driver.ping()
-                await self._driver.execute(("SET", self._probe_key, 1, "PX", _PROBE_TTL_MS))
+                await _cancellable(self._driver.ping())
+                await _cancellable(self._driver.execute(("SET", self._probe_key, 1, "PX", _PROBE_TTL_MS)))
         except Exception as error:  # noqa: BLE001  it would end the watch
             reason, _ = reason_of(error)
         self._guard.probed(reason)
+
+
+async def _cancellable(work: Awaitable[_T]) -> _T:
+    """The driver's work, ended by a cancellation even where the driver loses it.
+
+    It writes by `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that comes in the moment
+    the write is done: a probe would then go on after `close()`, which waits for its end.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    try:
+        return await work
+    finally:
+        if task.cancelling() > before:
+            raise asyncio.CancelledError
