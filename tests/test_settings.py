@@ -1,13 +1,13 @@
 """The manual of the settings: what each takes, what wins, what is refused, and what is never shown."""
 
 import base64
+from dataclasses import FrozenInstanceError
 from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, RateLimit, Settings, SettingsError
 
@@ -45,8 +45,8 @@ def test_production_has_defaults_of_its_own() -> None:
 
 def test_settings_do_not_change() -> None:
     """Settings are read once and frozen."""
-    with pytest.raises(ValidationError, match="frozen"):
-        Settings.load({}).port = 1
+    with pytest.raises(FrozenInstanceError):
+        Settings.load({}).port = 1  # type: ignore[misc]
 
 
 def test_an_empty_text_is_not_given() -> None:

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import SplitResult, unquote
 
-from pydantic import Secret
-
 from farmlokal.platform.logs import MASK, masked_text
-from farmlokal.settings.values import plain, refused, separated
+from farmlokal.settings.values import Refused, Secret, plain, separated
 
 _HOST_PORT = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9._-]{1,253}))(?::([0-9]{1,5}))?")
 _SUPPLIER = re.compile(r"([a-z0-9][a-z0-9-]{0,39})=([a-z]+):(.+)")
@@ -24,7 +22,7 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):(?://([^/?#]*))?([^?#]*)(?:\?([^#]
 class MaskedUrl(Secret[str]):
     """A URL that may carry a password or a key: it prints without, `get_secret_value()` has all of it."""
 
-    def _display(self) -> str:
+    def __str__(self) -> str:
         # The whole query goes: which of its parameters is a key, only the other side knows.
         place, question_mark, _ = self.get_secret_value().partition("?")
         return masked_text(place) + (f"?{MASK}" if question_mark else "")
@@ -45,7 +43,7 @@ class SupplierSource:
 def host_name(text: str) -> str:
     """An address to listen on: a name, an IPv4 or an IPv6 address without brackets."""
     if not _is_address(f"[{text}]" if ":" in text else text) or "[" in text:
-        raise refused("malformed", "a host name or an IP address, without a port")
+        raise Refused("malformed", "a host name or an IP address, without a port")
     return text
 
 
@@ -55,7 +53,7 @@ def database_url(text: str) -> MaskedUrl:
     if path == text:
         return mysql_url(text, "sqlite:///path/to/file, ")
     if not path or path.startswith((":memory:", "file:")):
-        raise refused("malformed", "sqlite:///path/to/file: a file, and not a database in memory")
+        raise Refused("malformed", "sqlite:///path/to/file: a file, and not a database in memory")
     return MaskedUrl(text)
 
 
@@ -66,7 +64,7 @@ def mysql_url(text: str, otherwise: str = "") -> MaskedUrl:
     url = _split(text, accepted)
     name = unquote(url.path.removeprefix("/"))
     if url.scheme not in {"mysql", "mariadb"} or len(_hosts(url)) != 1 or not name or "/" in name:
-        raise refused("malformed", accepted)
+        raise Refused("malformed", accepted)
     return MaskedUrl(text)
 
 
@@ -85,7 +83,7 @@ def redis_url(text: str) -> MaskedUrl:
         "redis+sentinel": bool(hosts) and bool(path) and "/" not in path,
     }
     if not fits.get(url.scheme, False):
-        raise refused("malformed", accepted)
+        raise Refused("malformed", accepted)
     return MaskedUrl(text)
 
 
@@ -93,14 +91,14 @@ def http_url(text: str) -> MaskedUrl:
     accepted = "an http:// or https:// URL without user name, password and fragment"
     url = _split(text, accepted)
     if url.scheme not in {"http", "https"} or len(_hosts(url)) != 1 or "@" in url.netloc or "#" in text:
-        raise refused("malformed", accepted)
+        raise Refused("malformed", accepted)
     return MaskedUrl(text)
 
 
 def public_url(text: str) -> str:
     """Without its trailing slash, so that a path can be put after it. RFC 8414 §2: an issuer has no query."""
     if "?" in text:
-        raise refused("malformed", "an http:// or https:// URL without query and fragment")
+        raise Refused("malformed", "an http:// or https:// URL without query and fragment")
     return http_url(text).get_secret_value().rstrip("/")
 
 
@@ -110,7 +108,7 @@ def origin(text: str) -> str:
     if text != "*":
         url = _split(text, accepted)
         if f"{url.scheme}://{url.netloc}" != text or text != text.lower():
-            raise refused("malformed", accepted)
+            raise Refused("malformed", accepted)
         http_url(text)
     return text
 
@@ -119,13 +117,13 @@ def suppliers(*formats: str) -> Callable[[str], tuple[SupplierSource, ...]]:
     def parse(text: str) -> SupplierSource:
         match = _SUPPLIER.fullmatch(text)
         if not match or match[2] not in formats:
-            raise refused("malformed", f"name=format:URL items, a format being one of {', '.join(formats)}")
+            raise Refused("malformed", f"name=format:URL items, a format being one of {', '.join(formats)}")
         return SupplierSource(match[1], match[2], http_url(match[3]))
 
     def parse_all(text: str) -> tuple[SupplierSource, ...]:
         parsed = separated(parse)(text)
         if len({supplier.name for supplier in parsed}) < len(parsed):
-            raise refused("repeated", "each supplier name once")
+            raise Refused("repeated", "each supplier name once")
         return parsed
 
     return parse_all
@@ -136,12 +134,12 @@ def _split(text: str, accepted: str) -> SplitResult:
     releases refuse one with an IPv6 address in it."""
     match = _URL.fullmatch(plain(text))
     if not match:
-        raise refused("malformed", accepted)
+        raise Refused("malformed", accepted)
     scheme, *parts = (part or "" for part in match.groups())
     url = SplitResult(scheme.lower(), *parts)
     # An @ later than the host is a password with a raw / or # in it, cut in two: it would be shown unmasked.
     if re.search(r"\s", text) or url.netloc.count("@") > 1 or "@" in url.path + url.query + url.fragment:
-        raise refused("malformed", accepted)
+        raise Refused("malformed", accepted)
     return url
 
 

@@ -3,14 +3,12 @@
 from collections.abc import Iterator, Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Self
-
-from pydantic import ValidationError
+from typing import Any, Self
 
 from farmlokal.errors import Fault
 from farmlokal.settings.sources import read, variable
 from farmlokal.settings.table import DEVELOPMENT_SECRET_KEY, SettingsTable
-from farmlokal.settings.values import SECRET_KEY_BYTES
+from farmlokal.settings.values import SECRET_KEY_BYTES, Refused
 
 PLACEHOLDER_CHARACTERS = 8
 """A key with fewer different bytes is a word typed several times ("changeme" has 7). Sixteen random bytes
@@ -44,14 +42,15 @@ class Settings(SettingsTable):
         defaults = {name: setting.default_in(production=production) for name, setting in table.items()}
         texts = defaults | {name: found.text for name, found in given.items()}
         names = {name: given[name].name if name in given else variable(name) for name in table}
-        try:
-            settings = cls.model_validate(texts)
-        except ValidationError as refusal:
-            for error in refusal.errors(include_url=False, include_context=False, include_input=False):
-                name = str(error["loc"][0])
-                faults[name] = Fault(names[name], error["type"], error["msg"])
-            # The rules still have to see the fields that are right.
-            settings = cls.model_validate(texts | {name: defaults[name] for name in faults if name in table})
+        values: dict[str, Any] = {}
+        for name, setting in table.items():
+            try:
+                values[name] = setting.parse(texts[name])
+            except Refused as refusal:
+                faults[name] = Fault(names[name], refusal.code, refusal.accepted)
+            if name in faults:  # the rules still have to see the fields that are right
+                values[name] = setting.parse(defaults[name])
+        settings = cls(**values)
         if "profile" not in faults:
             for name, code, accepted in settings._broken_rules():
                 faults.setdefault(name, Fault(names[name], code, accepted))

@@ -10,11 +10,9 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from io import StringIO
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 from dotenv.parser import parse_stream
-from pydantic_core import CoreSchema, core_schema
 
 from farmlokal.errors import Fault
 
@@ -35,7 +33,7 @@ class Given:
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One row of the table of settings; it is also what pydantic calls to read the field it stands on.
+    """One row of the table of settings; `parse` refuses a text with `Refused`.
 
     `in_production` is the default there, if it differs. `absent` is how "none of it" is written.
     `original` finds what the system before this one called it.
@@ -51,9 +49,6 @@ class Setting:
 
     def default_in(self, *, production: bool) -> str:
         return self.in_production if production and self.in_production is not None else self.default
-
-    def __get_pydantic_core_schema__(self, _source: object, _inner: Any) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(self.parse)
 
 
 def variable(field_name: str) -> str:

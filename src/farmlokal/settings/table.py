@@ -4,12 +4,11 @@ A field has the name of its variable in lower case, so no name is written twice 
 add a setting. `docs` and `doctor` print this table.
 """
 
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, SecretBytes, SecretStr
-
-from farmlokal.platform.logs import MASK, masked_text
+from farmlokal.platform.logs import masked_text
 from farmlokal.settings import addresses as a
 from farmlokal.settings import values as v
 from farmlokal.settings.sources import Setting, original_database, renamed, variable
@@ -20,10 +19,9 @@ DEVELOPMENT_SECRET_KEY = "farmlokal-development-key-known-to-everyone"  # noqa: 
 _Networks = tuple[IPv4Network | IPv6Network, ...]
 
 
-class SettingsTable(BaseModel):
+@dataclass(frozen=True, kw_only=True)
+class SettingsTable:
     """One field a setting: its type is what the program gets, its `Setting` what the operator writes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     profile: Annotated[
         Literal["development", "production"],
@@ -76,7 +74,7 @@ class SettingsTable(BaseModel):
         ),
     ]
     secret_key: Annotated[
-        tuple[SecretBytes, ...],
+        tuple[v.Secret[bytes], ...],
         Setting(
             "Comma list of keys of 32 bytes or more: the first signs, all verify; required in production",
             v.separated(v.secret_key),
@@ -103,7 +101,7 @@ class SettingsTable(BaseModel):
         Setting("Comma list of networks whose X-Forwarded-For is believed", v.separated(v.network)),
     ]
     webhook_secrets: Annotated[
-        tuple[SecretBytes, ...],
+        tuple[v.Secret[bytes], ...],
         Setting(
             "Comma list of Standard Webhooks secrets (whsec_… or plain); required in production",
             v.separated(v.webhook_secret),
@@ -144,7 +142,7 @@ class SettingsTable(BaseModel):
     ]
     upstream_client_id: Annotated[str | None, Setting("Our client id at that provider", v.optional(v.plain))]
     upstream_client_secret: Annotated[
-        SecretStr | None,
+        v.Secret[str] | None,
         Setting("Our client secret at that provider", v.optional(v.secret_text), secret=True),
     ]
     upstream_scope: Annotated[
@@ -181,9 +179,11 @@ class SettingsTable(BaseModel):
 
     @classmethod
     def rows(cls) -> dict[str, Setting]:
+        """The table itself: each field's `Setting`, in the order in which they are declared."""
+        hints = get_type_hints(cls, include_extras=True)
         return {
-            name: next(item for item in field.metadata if isinstance(item, Setting))
-            for name, field in cls.model_fields.items()
+            name: next(item for item in hint.__metadata__ if isinstance(item, Setting))
+            for name, hint in hints.items()
         }
 
     @classmethod
@@ -211,7 +211,5 @@ def _written(value: object, absent: str) -> str:
             return absent
         case tuple():
             return ",".join(_written(item, absent) for item in value)
-        case SecretStr() | SecretBytes():
-            return MASK
         case _:
             return str(value)

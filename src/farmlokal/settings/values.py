@@ -10,10 +10,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import TypeVar
-
-from pydantic import SecretBytes, SecretStr
-from pydantic_core import PydanticCustomError
+from typing import Generic, TypeVar
 
 from farmlokal.platform.logs import MASK
 
@@ -28,6 +25,32 @@ LIST_ITEMS = 100
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _RATE_LIMIT = re.compile(r"([0-9]{1,7})/([0-9]{1,5})s(?:;burst=([0-9]{1,7}))?")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+(?: [\x21\x23-\x5b\x5d-\x7e]+)*")  # RFC 6749 §3.3
+
+
+class Refused(ValueError):
+    """The one way a value is turned away: `accepted` finishes the sentence "this setting takes …"."""
+
+    def __init__(self, code: str, accepted: str) -> None:
+        super().__init__(accepted)
+        self.code = code
+        self.accepted = accepted
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret(Generic[T]):
+    """A value that prints as `***`: only who asks for it by name has it."""
+
+    _value: T
+
+    def get_secret_value(self) -> T:
+        """What must not be printed."""
+        return self._value
+
+    def __str__(self) -> str:
+        return MASK
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}('{self}')"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +70,21 @@ class WebhookSource:
     """A sender with a scheme of its own, and the secret it signs with. A repeated name rotates."""
 
     name: str
-    secret: SecretBytes
+    secret: Secret[bytes]
 
     def __str__(self) -> str:
         return f"{self.name}={MASK}"
 
 
-def refused(code: str, accepted: str) -> PydanticCustomError:
-    """The one way a value is turned away: `accepted` finishes the sentence "this setting takes …"."""
-    return PydanticCustomError(code, accepted)
-
-
 def plain(text: str) -> str:
     """One line of text. A control character would break the line of a log or split a header."""
     if _CONTROL.search(text):
-        raise refused("malformed", "one line of text without control characters")
+        raise Refused("malformed", "one line of text without control characters")
     return text
 
 
-def secret_text(text: str) -> SecretStr:
-    return SecretStr(plain(text))
+def secret_text(text: str) -> Secret[str]:
+    return Secret(plain(text))
 
 
 def optional(parse: Callable[[str], T]) -> Callable[[str], T | None]:
@@ -80,7 +98,7 @@ def separated(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     def parse_all(text: str) -> tuple[T, ...]:
         items = [item.strip() for item in plain(text).split(",")] if text else []
         if len(items) > LIST_ITEMS or not all(items):
-            raise refused("malformed", f"1 to {LIST_ITEMS} items separated by commas, none of them empty")
+            raise Refused("malformed", f"1 to {LIST_ITEMS} items separated by commas, none of them empty")
         return tuple(parse(item) for item in items)
 
     return parse_all
@@ -89,7 +107,7 @@ def separated(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:
-            raise refused("unknown", " or ".join(choices))
+            raise Refused("unknown", " or ".join(choices))
         return text.lower()
 
     return parse
@@ -98,7 +116,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch("[0-9]{1,9}", text) or not least <= int(text) <= most:
-            raise refused("out_of_range", f"a whole number from {least} to {most}")
+            raise Refused("out_of_range", f"a whole number from {least} to {most}")
         return int(text)
 
     return parse
@@ -108,7 +126,7 @@ def network(text: str) -> IPv4Network | IPv6Network:
     try:
         return ip_network(text)
     except ValueError:
-        raise refused(
+        raise Refused(
             "malformed", "networks such as 10.0.0.0/8 or fd00::/8, no bits set after the prefix"
         ) from None
 
@@ -121,24 +139,24 @@ def rate_limit(text: str) -> RateLimit | None:
     requests, window_s = (int(match[1]), int(match[2])) if match else (0, 0)
     burst = int(match[3]) if match and match[3] else max(1, requests // 10)
     if not (1 <= requests <= 1_000_000 and 1 <= window_s <= 86_400 and 1 <= burst <= 1_000_000):
-        raise refused("malformed", "requests/seconds such as 600/60s;burst=60 (to 1000000/86400s), or off")
+        raise Refused("malformed", "requests/seconds such as 600/60s;burst=60 (to 1000000/86400s), or off")
     return RateLimit(requests, window_s, burst)
 
 
 def scope(text: str) -> str:
     if not _SCOPE.fullmatch(text):
-        raise refused("malformed", "scope names separated by single spaces")
+        raise Refused("malformed", "scope names separated by single spaces")
     return text
 
 
-def secret_key(text: str) -> SecretBytes:
+def secret_key(text: str) -> Secret[bytes]:
     key = text.encode()
     if len(key) < SECRET_KEY_BYTES:
-        raise refused("too_short", f"keys of at least {SECRET_KEY_BYTES} bytes each, the signing one first")
-    return SecretBytes(key)
+        raise Refused("too_short", f"keys of at least {SECRET_KEY_BYTES} bytes each, the signing one first")
+    return Secret(key)
 
 
-def webhook_secret(text: str) -> SecretBytes:
+def webhook_secret(text: str) -> Secret[bytes]:
     """The key of one sender: `whsec_` and base64 as Standard Webhooks prints it, or the bytes themselves."""
     encoded = text.removeprefix("whsec_")
     try:
@@ -146,15 +164,15 @@ def webhook_secret(text: str) -> SecretBytes:
     except (binascii.Error, ValueError):
         key = b""
     if not key:
-        raise refused("malformed", "secrets as plain text, or whsec_ followed by base64")
-    return SecretBytes(key)
+        raise Refused("malformed", "secrets as plain text, or whsec_ followed by base64")
+    return Secret(key)
 
 
 def webhook_source(*names: str) -> Callable[[str], WebhookSource]:
     def parse(text: str) -> WebhookSource:
         name, _, secret = text.partition("=")
         if name not in names or not secret:
-            raise refused("malformed", f"name=secret items, a name being one of {', '.join(names)}")
-        return WebhookSource(name, SecretBytes(secret.encode()))
+            raise Refused("malformed", f"name=secret items, a name being one of {', '.join(names)}")
+        return WebhookSource(name, Secret(secret.encode()))
 
     return parse
