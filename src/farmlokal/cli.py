@@ -10,9 +10,9 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
+import click
 
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
@@ -30,14 +30,21 @@ if TYPE_CHECKING:
 FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
 
-app = typer.Typer(
-    help="The backend of a marketplace that joins households with the farmers near them.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    add_completion=False,
+env_file_option = click.option(
+    "--env-file",
+    type=click.Path(path_type=Path),
+    help="Settings as NAME=value lines; the environment wins.",
 )
+port_option = click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
 
-EnvFile = Annotated[Path | None, typer.Option(help="Settings as NAME=value lines; the environment wins.")]
+
+@click.group(
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"], "show_default": True, "max_content_width": 110},
+)
+@click.version_option(package_name="farmlokal", message="%(prog)s %(version)s")
+def app() -> None:
+    """The backend of a marketplace that joins households with the farmers near them."""
 
 
 def main() -> None:
@@ -47,12 +54,11 @@ def main() -> None:
 
 
 @app.command()
-def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)] = None,
-    workers: Annotated[int, typer.Option(help="Processes.", min=1, max=64)] = 1,
-    env_file: EnvFile = None,
-) -> None:
+@click.option("--host", help="Address to listen on.")
+@port_option
+@click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes.")
+@env_file_option
+def serve(host: str | None, port: int | None, workers: int, env_file: Path | None) -> None:
     """Serve the API. The database must be migrated."""
     from farmlokal.server import serve as run
 
@@ -65,11 +71,13 @@ def serve(
 
 
 @app.command()
-def dev(
-    port: Annotated[int | None, typer.Option(help="Port to listen on.", min=1, max=65535)] = None,
-    env_file: EnvFile = None,
-) -> None:
-    """What `make run` runs: migrations, a first catalogue if there is none, and the server."""
+@port_option
+@env_file_option
+def dev(port: int | None, env_file: Path | None) -> None:
+    """Migrate, generate a first catalogue, and serve.
+
+    This is `make run`; a catalogue that is there stays as it is.
+    """
     from farmlokal.server import serve as run
 
     settings = _settings(env_file, None, port)
@@ -81,31 +89,33 @@ def dev(
 
 
 @app.command()
-def migrate(env_file: EnvFile = None) -> None:
+@env_file_option
+def migrate(env_file: Path | None) -> None:
     """Bring the database to the newest version of the schema."""
     settings = _settings(env_file)
     _migrate(settings)
-    typer.echo(f"The schema is at version {newest()}.")
+    click.echo(f"The schema is at version {newest()}.")
 
 
 @app.command()
-def seed(
-    products: Annotated[
-        int, typer.Option(help="How many products.", min=1, max=10_000_000)
-    ] = FIRST_CATALOGUE,
-    random_seed: Annotated[int, typer.Option(help="The same number gives the same catalogue.")] = 0,
-    env_file: EnvFile = None,
-) -> None:
-    """Fill the database with a generated catalogue: repeatable, realistic, labelled as generated."""
+@click.option(
+    "--products", type=click.IntRange(1, 10_000_000), default=FIRST_CATALOGUE, help="How many products."
+)
+@click.option("--random-seed", type=int, default=0, help="The same number gives the same catalogue.")
+@env_file_option
+def seed(products: int, random_seed: int, env_file: Path | None) -> None:
+    """Fill the database with a generated catalogue.
+
+    It is repeatable, realistic and labelled as generated.
+    """
     asyncio.run(_seed(_settings(env_file), products, random_seed))
 
 
 @app.command("import")
-def import_files(
-    files: Annotated[list[Path], typer.Argument(help="Files of any accepted format, plain or gzip.")],
-    env_file: EnvFile = None,
-) -> None:
-    """Import products, prices or postcodes.
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@env_file_option
+def import_files(files: tuple[Path, ...], env_file: Path | None) -> None:
+    """Import products, prices or postcodes from FILES, plain or gzip.
 
     Formats, told apart by content: Agmarknet daily CSV, its clean catalogue CSV, product CSV or NDJSON,
     data.gov.in JSON, postcode CSV, price history CSV. Every file is read through and checked before the
@@ -116,16 +126,20 @@ def import_files(
 
 
 @app.command()
-def doctor(env_file: EnvFile = None) -> None:
-    """Check the settings and every dependency; say what mends what is wrong."""
+@env_file_option
+def doctor(env_file: Path | None) -> None:
+    """Check the settings and every dependency.
+
+    Each line that fails says what mends it.
+    """
     settings = _settings(env_file)
     for name, value in settings.masked().items():
-        typer.echo(f"     {name} = {value}")
+        click.echo(f"     {name} = {value}")
     findings = asyncio.run(examine(_database(settings), newest()))
     for finding in findings:
-        typer.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
+        click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
     if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
+        sys.exit(1)
 
 
 def _settings(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
@@ -164,7 +178,7 @@ async def _check(settings: Settings) -> None:
             await require_durable(database)
 
 
-async def _import(settings: Settings, files: list[Path]) -> None:
+async def _import(settings: Settings, files: tuple[Path, ...]) -> None:
     from farmlokal.catalog.importing.load import Importer
     from farmlokal.catalog.importing.source import open_source
 
@@ -189,13 +203,13 @@ async def _import(settings: Settings, files: list[Path]) -> None:
 
 def _report(summary: "Summary") -> None:
     resumed = f", resumed at row {summary.resumed_at + 1}" if summary.resumed_at else ""
-    typer.echo(f"{summary.file_name} ({summary.format}): {summary.rows} rows read{resumed}")
+    click.echo(f"{summary.file_name} ({summary.format}): {summary.rows} rows read{resumed}")
     for fate, count in summary.fates.items():
         if count:
-            typer.echo(f"  {count:>9,} {fate}")
-    typer.echo(f"  {summary.imported:>9,} imported + {summary.quarantined:,} quarantined = {summary.rows:,}")
+            click.echo(f"  {count:>9,} {fate}")
+    click.echo(f"  {summary.imported:>9,} imported + {summary.quarantined:,} quarantined = {summary.rows:,}")
     if not summary.changed:
-        typer.echo("  nothing changed: the catalogue said all this already")
+        click.echo("  nothing changed: the catalogue said all this already")
 
 
 async def _seed(settings: Settings, products: int, random_seed: int) -> None:
@@ -212,7 +226,7 @@ async def _seed(settings: Settings, products: int, random_seed: int) -> None:
             fates = await importer.load_drafts(drafts, lambda count: progress.advance(task, count))
         await database.optimize()
     counts = ", ".join(f"{count:,} {fate}" for fate, count in fates.items() if count)
-    typer.echo(f"Generated products: {counts}.")
+    click.echo(f"Generated products: {counts}.")
 
 
 async def _is_empty(settings: Settings) -> bool:
@@ -229,11 +243,11 @@ def _migrate(settings: Settings) -> None:
 def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{settings.port}"
-    typer.echo(f"FarmLokal ({settings.profile}) listens on {base}")
+    click.echo(f"FarmLokal ({settings.profile}) listens on {base}")
     if settings.profile == "development":
-        typer.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
+        click.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
         for path, what in (("/api/products", "the catalogue"), ("/docs", "the API"), ("/readyz", "health")):
-            typer.echo(f"  {base}{path:<14} {what}")
+            click.echo(f"  {base}{path:<14} {what}")
 
 
 def _progress() -> "Progress":
@@ -255,11 +269,11 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except SettingsError as error:
-        typer.echo("The settings are refused:", err=True)
-        typer.echo(str(error), err=True)
+        click.echo("The settings are refused:", err=True)
+        click.echo(str(error), err=True)
         sys.exit(1)
     except DomainError as error:
-        typer.echo(error.detail, err=True)
+        click.echo(error.detail, err=True)
         for fault in error.faults:
-            typer.echo(f"  {fault.parameter}: {fault.accepted}", err=True)
+            click.echo(f"  {fault.parameter}: {fault.accepted}", err=True)
         sys.exit(1)
