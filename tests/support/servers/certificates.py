@@ -14,6 +14,19 @@ from tests.support.servers.valkey import Certificates
 LIFE = timedelta(days=1)
 
 
+_SIGNS_CERTIFICATES = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
+
+
 def certificates(folder: Path) -> Certificates:
     """Files in `folder`: who is to be trusted, and a certificate and key for 127.0.0.1 and localhost."""
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
@@ -21,6 +34,8 @@ def certificates(folder: Path) -> Certificates:
     authority = (
         _certificate(authority_name, authority_name, authority_key)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        # From Python 3.13 on an authority must say that it signs certificates (RFC 5280, 4.2.1.3).
+        .add_extension(_SIGNS_CERTIFICATES, critical=True)
         .sign(authority_key, hashes.SHA256())
     )
     alternatives = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
