@@ -236,7 +236,7 @@ def test_requests_in_flight_are_finished(tmp_path: Path) -> None:
     subprocess.run(seed, env=environment(path), check=True, capture_output=True, timeout=120)
     with serving(path, tmp_path / "log") as server, ThreadPoolExecutor(12) as callers:
         answers = [callers.submit(big_page, server.port) for _ in range(12)]
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60  # eight in flight at once are a matter of luck
         with server.caller() as caller:
             while caller.ask("/metrics").json()["inFlight"] < 8:
                 assert time.monotonic() < deadline
