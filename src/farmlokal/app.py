@@ -1,6 +1,6 @@
 """The composition root: settings in, wired ASGI application out. The one file that knows every other."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 from importlib.metadata import version
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
@@ -19,6 +19,9 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
+from farmlokal.oauth.routes import OAuthRoutes
+from farmlokal.oauth.scopes import SCOPES
+from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
@@ -36,12 +39,16 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
+    "tokens": "Who may call: access tokens for registered clients.",
     "operations": "How the service is doing.",
 }
 
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
+
+PRIVATE = ("/oauth/",)
+"""Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
@@ -61,6 +68,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
+    oauth = authorization(database, keys, settings.issuer, clock)
+    admission = _admission(settings, redis, clock, limits, oauth)
     ops = OpsRoutes(
         database,
         counts,
@@ -69,11 +78,12 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         cache=cached,
         redis=redis,
         expected_schema=schema,
-        private=settings.profile == "production",
+        authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [*catalogue.operations, *ops.operations]
-    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
+    tokens = OAuthRoutes(oauth.server, admission)
+    operations = [*catalogue.operations, *tokens.operations, *ops.operations]
+    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -88,21 +98,28 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
                 await redis.open()
             stack.push_async_callback(cache.close)
             await cache.open()
+            stack.push_async_callback(oauth.server.close)
+            await oauth.server.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*(operation.route for operation in operations), *ops.pages]
+    routes = [*openapi.routes(operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
-    if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "HEAD"],
-            expose_headers=EXPOSED,
-        )
-    return app
+    app: ASGIApp = Gate(router, counts, admission)
+    return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    public = CORSMiddleware(
+        app, allow_origins=list(origins), allow_methods=["GET", "HEAD"], expose_headers=EXPOSED
+    )
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        private = scope["type"] == "http" and scope["path"].startswith(PRIVATE)
+        await (app if private else public)(scope, receive, send)
+
+    return choose
 
 
 def _cache(
@@ -122,7 +139,11 @@ def _cache(
 
 
 def _admission(
-    settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+    settings: Settings,
+    redis: RedisConnections | None,
+    clock: SystemClock,
+    counts: LimitCounts,
+    oauth: Authorization,
 ) -> Admission | None:
     """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
     if settings.rate_limit is None:
@@ -134,4 +155,4 @@ def _admission(
         if redis is not None
         else MemoryLimiter(policy, clock, counts)
     )
-    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost)
+    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost, oauth.resources.identify)

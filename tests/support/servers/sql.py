@@ -166,13 +166,14 @@ class SqlServer:
         return database
 
     def _empty(self, name: str) -> None:
-        """No rows, ids from 1, and the version of the schema as the migrations left it."""
+        """No rows, ids from 1, and the versions that the migrations left."""
         with self._unchecked(name) as cursor:
             for table, made in self._tables.items():
                 cursor.execute(f"DELETE FROM {table}")
                 if "AUTO_INCREMENT" in made:
                     cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = 1")
-            cursor.execute(f"INSERT INTO alembic_version SELECT * FROM {self._migrated}.alembic_version")
+            for table in ("alembic_version", "oauth_version"):
+                cursor.execute(f"INSERT INTO {table} SELECT * FROM {self._migrated}.{table}")
 
     @contextmanager
     def _unchecked(self, name: str) -> Iterator[Any]:

@@ -1,0 +1,1 @@
+"""Who is asking: clients of ours, the tokens we give them, and what those allow."""
