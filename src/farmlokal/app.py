@@ -15,6 +15,9 @@ from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cost import cost
 from farmlokal.catalog.cursor import CursorCodec
+from farmlokal.catalog.edit_routes import EditRoutes
+from farmlokal.catalog.editing.bulk import BulkEditor
+from farmlokal.catalog.editing.service import CatalogueEditor
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
@@ -27,6 +30,7 @@ from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
@@ -67,7 +71,6 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
-    catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
     ops = OpsRoutes(
@@ -81,8 +84,12 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    tokens = OAuthRoutes(oauth.server, admission)
-    operations = [*catalogue.operations, *tokens.operations, *ops.operations]
+    operations = [
+        *CatalogueRoutes(service, CataloguePages(service, cache)).operations,
+        *_edits(database, clock, oauth, service).operations,
+        *OAuthRoutes(oauth.server, admission).operations,
+        *ops.operations,
+    ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
     @asynccontextmanager
@@ -108,6 +115,11 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, admission)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
+    editor, bulk = CatalogueEditor(database, clock), BulkEditor(database, clock)
+    return EditRoutes(oauth.resources.require, editor, bulk, service)
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
