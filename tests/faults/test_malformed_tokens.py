@@ -42,7 +42,10 @@ def _ask(connection: http.client.HTTPConnection, request: Malformed) -> Answer:
         connection.putheader(name, value.encode("latin-1"))
     connection.endheaders(request.body)
     response = connection.getresponse()
-    return Answer(response.status, response.headers, response.read())
+    answer = Answer(response.status, response.headers, response.read())
+    if answer.status == 413:
+        connection.close()  # as the server does, which has not read the body
+    return answer
 
 
 def complaint(request: Malformed, answer: Answer) -> str | None:
