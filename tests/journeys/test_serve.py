@@ -14,7 +14,7 @@ import brotli
 import pytest
 import zstandard
 
-from tests.faults.processes import STOP_S
+from tests.faults.processes import STOP_S, wait_until
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.server import Answer, Caller, Server, command, environment, serving
@@ -220,6 +220,18 @@ def test_interrupted_server_leaves_with_zero(database: Path, tmp_path: Path) -> 
     with serving(database, tmp_path / "log") as server:
         server.process.signal(signal.SIGINT)
         assert server.process.wait() == 0
+
+
+def test_workers_leave_when_their_parent_is_killed(database: Path, tmp_path: Path) -> None:
+    """`kill -9` of the parent alone ends the workers, too, and frees the port, while callers are connected."""
+    with serving(database, tmp_path / "log", workers=2) as server, server.caller() as caller:
+        assert caller.ask("/healthz").status == 200
+        assert len(server.process.members()) == 3
+        server.process.signal(signal.SIGKILL)
+        wait_until(lambda: not server.process.members(), "the workers have left", STOP_S)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", server.port))
 
 
 def big_page(port: int) -> tuple[int, int]:
