@@ -223,7 +223,7 @@ def test_interrupted_server_leaves_with_zero(database: Path, tmp_path: Path) -> 
 
 
 def test_workers_leave_when_their_parent_is_killed(database: Path, tmp_path: Path) -> None:
-    """`kill -9` of the parent alone ends the workers, too, and frees the port, while callers are connected."""
+    """`kill -9` of the parent alone ends the workers, too, and frees the port while callers are connected."""
     with serving(database, tmp_path / "log", workers=2) as server, server.caller() as caller:
         assert caller.ask("/healthz").status == 200
         assert len(server.process.members()) == 3
