@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile limits fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile limits memory fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -57,6 +57,9 @@ hostile: $(VENV)/dev.stamp  ## 50,000 hostile requests against a server with 35,
 limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers, twice three minutes
 	@FARMLOKAL_TEST_LIMITS_SECONDS=180 FARMLOKAL_TEST_LIMITS_THREADS=200 \
 	  $(BIN)/pytest -s tests/faults/test_rate_limit.py -k law $(ARGS)
+
+memory: $(VENV)/dev.stamp  ## a million queries from a million callers, twice, and what a worker keeps of them; an hour
+	@FARMLOKAL_TEST_MEMORY_REQUESTS=1000000 $(BIN)/pytest -s tests/faults/test_memory.py $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
