@@ -1,0 +1,21 @@
+"""The upstream token: what we show to a supplier, got by client credentials (RFC 6749 §4.4) and shared by all
+instances. One of them renews it early while the others go on with the old one (docs/decisions/0012).
+
+`law.py` is the protocol as pure functions, which a model checker searches; `memory.py` keeps them in a
+process, `redis.py` and `refresh.lua` in all of them; `source.py` is what features ask for a token.
+"""
+
+from farmlokal.oauth.upstream.memory import MemoryTokenStore
+from farmlokal.oauth.upstream.provider import TokenEndpoint
+from farmlokal.oauth.upstream.redis import RedisTokenStore
+from farmlokal.oauth.upstream.source import TokenSource
+from farmlokal.oauth.upstream.token import TokenCounts, UpstreamToken
+
+__all__ = [
+    "MemoryTokenStore",
+    "RedisTokenStore",
+    "TokenCounts",
+    "TokenEndpoint",
+    "TokenSource",
+    "UpstreamToken",
+]
