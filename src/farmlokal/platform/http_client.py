@@ -10,8 +10,10 @@ import ssl
 from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import httpcore2
+if TYPE_CHECKING:
+    import httpcore2
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than servers keep theirs (Node 5 s, nginx 75 s)."""
@@ -43,6 +45,8 @@ class HttpClient:
 
     async def open(self) -> None:
         """Make the pool. It connects when it is first used."""
+        import httpcore2  # here, and not where nobody is called: it takes 6 MB
+
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._tls or httpcore2.default_ssl_context(),
             max_connections=self._connections,
@@ -69,6 +73,8 @@ class HttpClient:
 
         Raises `HttpFailed`: nothing else comes out of here but a cancellation.
         """
+        import httpcore2
+
         assert self._pool is not None, "open() first"
         sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
         sent.append((b"accept-encoding", b"identity"))
@@ -97,7 +103,7 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-async def _body(response: httpcore2.Response, headers: Mapping[str, str], most: int) -> bytes:
+async def _body(response: "httpcore2.Response", headers: Mapping[str, str], most: int) -> bytes:
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise HttpFailed("coding")  # we asked for none; unpacking what was not asked for is how bombs go off
     body = bytearray()

@@ -33,12 +33,14 @@ class Held:
 class Granted:
     """The right to call, of this instance. `since_s` is before it was given, on `SystemClock.lived_s`, and
     `at` when it was given, on the store's clock in milliseconds: lives are counted from there. `alone`
-    when it was given without the other instances."""
+    when it was given without the other instances; `replaces` is the id of a stored token that nobody can
+    read."""
 
     owner: str
     since_s: float
     at: int
     alone: bool = False
+    replaces: bytes = b""
 
 
 class TokenStore(Protocol):

@@ -57,6 +57,8 @@ class TokenEndpoint:
         else:
             form |= {"client_id": client_id, "client_secret": client_secret}
         self._form = urlencode(form).encode()
+        self.identity = "\n".join((url, client_id, scope or ""))
+        """Whose tokens these are: instances with the same share them."""
 
     async def fetch(self, within_s: float) -> Grant:
         """One call. Raises `NoGrant`, whatever goes wrong; its words are ours."""

@@ -1,19 +1,15 @@
 """The store of all instances: the law inside Redis, and alone where Redis does not answer.
 
-What lies there is sealed (AES-256-GCM under the secret key): whoever reads a dump of Redis has no token,
-and what was not sealed by us is none. A claim that fails is tried again at once, because the alternative,
-calling the provider on one's own, costs more; no call to Redis is repeated below this one.
+A claim that fails is tried again at once, because the alternative, calling the provider on one's own, costs
+more; no call to Redis is repeated below this one.
 """
 
-import secrets
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from farmlokal.oauth.upstream.law import Timing, Verdict, ms
 from farmlokal.oauth.upstream.memory import MemoryTokenStore, jitter
@@ -26,29 +22,29 @@ TRIES = 3
 """How often a step is asked for while Redis counts as up: one slow moment must not send every instance to the
 provider."""
 
-_NONCE = 12  # bytes, NIST SP 800-38D §8.2
-
 
 class RedisTokenStore:
-    """Shared by all who have the same Redis, secret key and `identity` (provider, client and scope)."""
+    """Shared by all who have the same Redis, secret key and `whose` (provider, client and scope)."""
 
     def __init__(
         self,
         redis: RedisConnections,
         secret_key: bytes,
-        identity: str,
+        whose: str,
         clock: SystemClock,
         counts: TokenCounts,
         timing: Timing = Timing(),  # noqa: B008  immutable
     ) -> None:
+        from farmlokal.oauth.upstream.seal import Seal
+
         self._redis = redis
         self._clock = clock
         self._counts = counts
         self._timing = timing
         self._alone = MemoryTokenStore(clock, timing)
-        key = blake2b(secret_key, digest_size=32, person=b"upstream token").digest()
-        self._seal = AESGCM(key)
-        self._key = f"farmlokal:token:{blake2b(identity.encode(), key=key, digest_size=16).hexdigest()}"
+        name = blake2b(whose.encode(), key=blake2b(secret_key).digest(), digest_size=16)
+        self._key = f"farmlokal:token:{name.hexdigest()}"
+        self._seal = Seal(secret_key, self._key)
         times = (timing.lock_s, timing.apart_s, timing.most_wait_s, timing.most_retry_after_s)
         self._times = [ms(each) for each in (*times, timing.refused_s, timing.most_life_s)]
 
@@ -56,22 +52,22 @@ class RedisTokenStore:
         self, owner: str, known: str, *, rejected: bool = False
     ) -> Found | Locked | Held | Granted:
         """See `TokenStore`."""
-        since_s = self._clock.lived_s()
+        since_s, replaces = self._clock.lived_s(), b""
         reply = await self._ask("claim", owner, known, int(rejected))
         if reply and reply[0] == Verdict.FOUND:
             token = self._opened(reply, since_s)
             if token is not None:
                 return Found(token)
             # Not sealed by us: it will not do, and nothing that it says of its life counts.
-            since_s = self._clock.lived_s()
-            reply = await self._ask("claim", owner, reply[4], 1)
+            since_s, replaces = self._clock.lived_s(), reply[4]
+            reply = await self._ask("claim", owner, replaces, 1)
         match reply:
             case [Verdict.LOCKED, wait]:
                 return Locked(wait / 1000)
             case [Verdict.HELD, wait]:
                 return Held(wait / 1000)
             case [Verdict.GRANTED, at]:
-                return Granted(owner, since_s, at)
+                return Granted(owner, since_s, at, replaces=replaces)
         if reply:  # another unreadable one, in the same moment
             return Held(self._timing.apart_s)
         self._counts.by_name["alone"] += 1
@@ -83,7 +79,7 @@ class RedisTokenStore:
         if granted.alone:
             return await self._alone.settle(granted, grant, rejected)
         life = ms(grant.life_s)
-        sealed = self._sealed(grant)
+        sealed = self._seal.seal(msgspec.msgpack.encode((grant.value, grant.scope)))
         since_s = self._clock.lived_s()
         reply = await self._ask(
             "settle",
@@ -92,7 +88,7 @@ class RedisTokenStore:
             sealed,
             granted.at + life,
             life,
-            rejected,
+            granted.replaces or rejected,
             jitter(),
         )
         return self._opened(reply, since_s) if reply and reply[0] == Verdict.FOUND else None
@@ -125,18 +121,12 @@ class RedisTokenStore:
                 return reply
         return []
 
-    def _sealed(self, grant: Grant) -> bytes:
-        nonce = secrets.token_bytes(_NONCE)
-        content = msgspec.msgpack.encode((grant.value, grant.scope))
-        return nonce + self._seal.encrypt(nonce, content, self._key.encode())
-
     def _opened(self, reply: list[Any], since_s: float) -> UpstreamToken | None:
         """The token of a reply that was asked for at `since_s`; None for what is none of ours."""
         _, left, life, _, id_, sealed = reply
         try:
-            content = self._seal.decrypt(sealed[:_NONCE], sealed[_NONCE:], self._key.encode())
-            value, scope = msgspec.msgpack.decode(content, type=tuple[str, str | None])
-        except (InvalidTag, ValueError, msgspec.MsgspecError):
+            value, scope = msgspec.msgpack.decode(self._seal.open(sealed), type=tuple[str, str | None])
+        except (ValueError, msgspec.MsgspecError):
             return None
         if identity(value).encode() != id_:
             return None

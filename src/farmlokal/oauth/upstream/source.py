@@ -11,6 +11,7 @@ import secrets
 from typing import NamedTuple, Protocol
 
 import structlog
+from msgspec import Struct
 
 from farmlokal.errors import Unavailable
 from farmlokal.oauth.upstream.law import Timing
@@ -35,6 +36,20 @@ class Provider(Protocol):
 
     async def fetch(self, within_s: float) -> Grant:
         """One call of at most `within_s`. Raises `NoGrant`."""
+
+
+class TokenState(Struct, frozen=True, rename="camel"):
+    """What operators see: seconds of life that the token at hand has left (null without one), and how often a
+    token was fetched, could not be had, was taken over from another instance, was rejected by a resource; how
+    often nobody called because of a pause, and how often Redis did not answer."""
+
+    left_s: float | None
+    fetched: int
+    failed: int
+    adopted: int
+    rejected: int
+    held: int
+    alone: int
 
 
 class _Outcome(NamedTuple):
@@ -64,13 +79,13 @@ class TokenSource:
         self._flights: SingleFlight[str, _Outcome] = SingleFlight()
         self._held: UpstreamToken | None = None
         self._rejected = ""
-        self._held_until_s = self._early_from_s = 0.0
+        self._ask_from_s = self._early_from_s = self._held_until_s = 0.0
         self._waiting = 0
 
-    @property
-    def held(self) -> UpstreamToken | None:
-        """The token at hand, whatever life it has left."""
-        return self._held
+    def state(self) -> TokenState:
+        """For metrics."""
+        left_s = None if self._held is None else round(self._held.left_s(self._clock.lived_s()), 3)
+        return TokenState(left_s if left_s is None or left_s > 0 else None, **self._counts)
 
     async def get(self, least_s: float | None = None) -> UpstreamToken:
         """A token with a life of `least_s` at least (30 s by default). Raises `Unavailable` where there is
@@ -104,7 +119,7 @@ class TokenSource:
 
     def _renew_early(self, now_s: float) -> None:
         """Begin a refresh that nobody waits for."""
-        if "" not in self._flights and now_s >= max(self._early_from_s, self._held_until_s):
+        if "" not in self._flights and now_s >= max(self._early_from_s, self._ask_from_s):
             self._flights.begin("", lambda: self._refresh(""))
 
     async def _wait(self, least_s: float, rejected: str) -> UpstreamToken:
@@ -132,9 +147,8 @@ class TokenSource:
         """Find or fetch another token than the one at hand (or the one that was rejected)."""
         owner, until_s = secrets.token_hex(16), self._clock.lived_s() + self._timing.lock_s
         known = rejected or (self._held.id if self._held else "")
-        pause_s = self._held_until_s - self._clock.lived_s()
-        if pause_s > 0 and not rejected:
-            return _Outcome(True, pause_s)
+        if not rejected and self._clock.lived_s() < self._ask_from_s:
+            return _Outcome(True, self._held_until_s - self._clock.lived_s())
         while True:
             claim = await self._store.claim(owner, known, rejected=known == self._rejected != "")
             match claim:
@@ -190,7 +204,8 @@ class TokenSource:
     def _held_back(self, pause_s: float, rejected: str) -> _Outcome:
         """Nobody calls for a while: believed for a moment without asking the store for each caller."""
         if not rejected:
-            self._held_until_s = self._clock.lived_s() + min(pause_s, LOOK_AGAIN_S)
+            now_s = self._clock.lived_s()
+            self._held_until_s, self._ask_from_s = now_s + pause_s, now_s + min(pause_s, LOOK_AGAIN_S)
         return _Outcome(True, pause_s)
 
     def _adopt(self, token: UpstreamToken, rejected: str) -> None:

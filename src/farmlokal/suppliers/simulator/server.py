@@ -4,7 +4,6 @@
 endpoint, `POST /control/revoke` makes every token issued so far worthless at the resource.
 """
 
-import asyncio
 from http import HTTPStatus
 
 import msgspec
@@ -83,12 +82,3 @@ class Simulator:
                 "canaries": self.canaries,
             }
         )
-
-
-async def run(simulator: Simulator, port: int, host: str, ended: asyncio.Event) -> None:
-    """Serve until `ended` is set."""
-    await simulator.start(port, host)
-    try:
-        await ended.wait()
-    finally:
-        await simulator.stop()
