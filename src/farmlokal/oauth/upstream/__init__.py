@@ -1,5 +1,5 @@
 """The upstream token: what we show to a supplier, got by client credentials (RFC 6749 §4.4) and shared by all
-instances. One of them renews it early while the others go on with the old one (docs/decisions/0012).
+instances. One of them renews it early while the others go on with the old one (docs/decisions/0013).
 
 `law.py` is the protocol as pure functions, which a model checker searches; `memory.py` keeps them in a
 process, `redis.py` and `refresh.lua` in all of them; `source.py` is what features ask for a token.
