@@ -35,6 +35,7 @@ from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
@@ -66,12 +67,7 @@ PRIVATE = ("/auth/",)
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock = clock or SystemClock()
-    replica = settings.database_replica_url
-    database = database_at(
-        settings.database_url.get_secret_value(),
-        settings.database_pool,
-        None if replica is None else replica.get_secret_value(),
-    )
+    database = _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits = RequestCounts(), LimitCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -124,6 +120,15 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _database(settings: Settings) -> Database:
+    replica = settings.database_replica_url
+    return database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
