@@ -35,10 +35,12 @@ class _Jump(selectors.SelectSelector):
 class _SimulatedLoop(asyncio.SelectorEventLoop):
     def __init__(self, clock: ManualClock) -> None:
         self._clock = clock
+        self._begin_us = clock.now_us()
         super().__init__(_Jump(clock))
 
     def time(self) -> float:
-        return self._clock.monotonic_s()
+        """From 0 on: so many seconds as since 1970 would leave the loop's comparisons no digits."""
+        return (self._clock.now_us() - self._begin_us) / 1_000_000
 
 
 def simulate(work: Coroutine[Any, Any, T], clock: ManualClock) -> T:
