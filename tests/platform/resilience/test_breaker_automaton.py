@@ -135,6 +135,10 @@ POLICIES = st.builds(
 )
 
 
+OUTCOMES = st.sampled_from([True, True, False, False, False, None])
+"""Failed, good, or without a verdict."""
+
+
 class BreakerMachine(RuleBasedStateMachine):
     """Calls begin and end, time passes, silence is asked for, in every order."""
 
@@ -160,16 +164,23 @@ class BreakerMachine(RuleBasedStateMachine):
         self.under_way.append((permit, expected))
 
     @precondition(lambda self: self.under_way)
-    @rule(data=st.data(), failed=st.sampled_from([True, True, False, False, None]))
+    @rule(data=st.data(), failed=OUTCOMES)
     def end(self, data: st.DataObject, failed: bool | None) -> None:
         """Any call that is under way ends, well, badly or without a verdict."""
-        permit, call = self.under_way.pop(data.draw(st.integers(0, len(self.under_way) - 1)))
-        self.reference.end(call, failed)
-        with permit:
-            if failed is not None:
-                (permit.failed if failed else permit.succeeded)()
+        self.end_of(data.draw(st.integers(0, len(self.under_way) - 1)), failed)
 
-    @rule(steps=st.sampled_from([1, 1, 1, 2, 3, 4, 8, 16]))
+    @rule(number=st.integers(1, 6), steps=st.integers(0, 3), failed=OUTCOMES)
+    def calls(self, number: int, steps: int, failed: bool | None) -> None:
+        """Some calls alike, one after the other."""
+        for _ in range(number):
+            before = len(self.under_way)
+            self.call()
+            self.wait(steps)
+            if len(self.under_way) > before:
+                self.end_of(before, failed)
+            self.agree()
+
+    @rule(steps=st.sampled_from([1, 1, 2, 3, 4, 8, 16]))
     def wait(self, steps: int) -> None:
         """Time passes."""
         self.clock.advance(steps * STEP_S)
@@ -180,6 +191,14 @@ class BreakerMachine(RuleBasedStateMachine):
         """The callee asks for silence, for at most 3 s."""
         self.breaker.hold(steps * STEP_S)
         self.reference.held_until = max(self.reference.held_until, self.reference.now + min(steps, 6))
+
+    def end_of(self, place: int, failed: bool | None) -> None:
+        """That call under way ends."""
+        permit, call = self.under_way.pop(place)
+        self.reference.end(call, failed)
+        with permit:
+            if failed is not None:
+                (permit.failed if failed else permit.succeeded)()
 
     @invariant()
     def agree(self) -> None:

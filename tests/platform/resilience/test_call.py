@@ -187,8 +187,10 @@ def test_no_attempt_begins_when_nobody_waits() -> None:
         await elapse(0.01)
         for caller in callers:
             caller.cancel()
-        await elapse(10)
+        await elapse(2)
         assert (len(supplier.begun), breaker.state().state) == (1, State.CLOSED)
+        with pytest.raises(NotCalled, match="status 503"):
+            await call.get("q", supplier.answer)
         supplier.always = None
         caller = asyncio.create_task(call.get("r", supplier.answer))
         await elapse(0.01)
@@ -260,7 +262,7 @@ def test_a_refusal_is_not_hidden(status: int) -> None:
         supplier.always = UpstreamRefused(status)
         with pytest.raises(UpstreamRefused):
             await call.get("q", supplier.answer)
-        assert breaker.state().failed == 0
+        assert (breaker.state().calls, breaker.state().failed) == (2, 0), "a callee that refuses works"
         await elapse(6)
         supplier.always = DOWN
         outcomes = await asyncio.gather(call.get("q", supplier.answer), return_exceptions=True)
@@ -350,6 +352,25 @@ def test_an_open_circuit_costs_no_time() -> None:
         assert caught.value.retry_after_s == 5
 
     told(story)
+
+
+def test_nobody_queues_before_an_open_circuit() -> None:
+    """Open, callers are refused at once even if all places are taken by calls that hang."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], breaker: CircuitBreaker) -> None:
+        supplier.takes_s = 3.5
+        hanging = [asyncio.create_task(call.get(f"h{number}", supplier.answer)) for number in range(3)]
+        await settle()
+        for _ in range(20):
+            with breaker.acquire() as permit:
+                permit.failed()
+        before_s = supplier.now_s()
+        with pytest.raises(NotCalled, match="circuit open"):
+            await call.get("q", supplier.answer)
+        assert supplier.now_s() == before_s
+        await asyncio.gather(*hanging)
+
+    told(story, Bulkhead(places=3, queue=3))
 
 
 def test_nobody_who_waited_for_a_place_calls_into_an_open_circuit() -> None:

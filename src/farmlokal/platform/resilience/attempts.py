@@ -57,9 +57,11 @@ class Attempts:
             except CallFailed as failure:
                 failure.attempts = retries + isinstance(failure, UpstreamFailed)
                 wait_s = self._wait_s(failure, retries, deadline)
-                if wait_s is None or not wanted() or not self._budget.spend():
+                if wait_s is None or not self._budget.spend():
                     raise
                 await asyncio.sleep(wait_s)
+                if not wanted():
+                    raise
         raise AssertionError("the last attempt is not retried")
 
     async def once(self, work: Work[T], deadline: Deadline) -> T:

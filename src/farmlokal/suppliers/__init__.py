@@ -1,0 +1,1 @@
+"""Where products come from besides files: other people's servers, in other people's formats."""
