@@ -1,6 +1,5 @@
 """A supplier as a script: how long each attempt takes and what comes of it, and a note of every attempt."""
 
-import asyncio
 from collections.abc import Callable
 from random import Random
 
@@ -10,7 +9,7 @@ from farmlokal.platform.resilience.bulkhead import Bulkhead
 from farmlokal.platform.resilience.call import ResilientCall
 from farmlokal.platform.resilience.circuit_breaker import BreakerPolicy, CircuitBreaker
 from farmlokal.platform.resilience.deadline import Deadline
-from farmlokal.platform.resilience.failures import UpstreamFailed
+from farmlokal.platform.resilience.failures import UpstreamFailed, UpstreamRefused
 from tests.support.clock import ManualClock
 from tests.support.simulation import elapse
 
@@ -57,6 +56,8 @@ def again(error: Exception) -> Exception:
     """A fresh exception of the same content: one that is raised twice carries both traces."""
     if isinstance(error, UpstreamFailed):
         return UpstreamFailed(error.reason, retryable=error.retryable, retry_after_s=error.retry_after_s)
+    if isinstance(error, UpstreamRefused):
+        return UpstreamRefused(error.status, mended=error.mended)
     return error
 
 
@@ -71,8 +72,3 @@ def resilient(
     clock, random = supplier.clock, Random(5)
     breaker = CircuitBreaker("supplier", clock, random, structlog.get_logger(), policy)
     return ResilientCall(breaker, clock, random, size, bulkhead), breaker
-
-
-async def patiently(tasks: "list[asyncio.Task[object]]") -> list[object]:
-    """What all of them bring, exceptions included."""
-    return list(await asyncio.gather(*tasks, return_exceptions=True))

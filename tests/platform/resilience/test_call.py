@@ -90,6 +90,35 @@ def test_only_what_may_pass_is_retried(failure: Exception, attempts: int) -> Non
     assert len(told(story).begun) == attempts
 
 
+def test_a_token_that_was_renewed_is_tried_once() -> None:
+    """A refusal that was mended meanwhile is followed by one more attempt at once, for as many callers as
+    there are, and speaks against nobody; a second refusal stands."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], breaker: CircuitBreaker) -> None:
+        supplier.outcomes = [UpstreamRefused(401, mended=True)] * 20
+        answers = await asyncio.gather(*(call.get(f"q{number}", supplier.answer) for number in range(20)))
+        assert [answer.attempts for answer in answers] == [2] * 20
+        assert supplier.now_s() == pytest.approx(0.04)
+        assert breaker.state().failed == 0
+        supplier.always = UpstreamRefused(401, mended=True)
+        with pytest.raises(UpstreamRefused):
+            await call.get("q", supplier.answer)
+        assert len(supplier.begun) == 42
+
+    told(story)
+
+
+def test_a_mended_refusal_adds_no_fourth_attempt() -> None:
+    """Retries and the attempt with a new token are three attempts together."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], _: CircuitBreaker) -> None:
+        supplier.outcomes = [DOWN, DOWN, UpstreamRefused(401, mended=True)]
+        with pytest.raises(UpstreamRefused):
+            await call.get("q", supplier.answer)
+
+    assert len(told(story).begun) == 3
+
+
 def test_what_must_not_be_done_twice_is_done_once() -> None:
     """A call that is not idempotent has one attempt, shares it with nobody and gets no old answer."""
 
@@ -198,6 +227,35 @@ def test_no_attempt_begins_when_nobody_waits() -> None:
         await elapse(1)
         supplier.always = UpstreamFailed("status 500", retryable=False)
         assert (await call.get("r", supplier.answer)).value == "answer 1"
+
+    told(story)
+
+
+def test_who_left_the_queue_is_not_called_for() -> None:
+    """A caller who goes while its question waits for a place costs the supplier nothing."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], _: CircuitBreaker) -> None:
+        supplier.takes_s = 0.5
+        first = asyncio.create_task(call.get("q", supplier.answer))
+        await settle()
+        second = asyncio.create_task(call.get("r", supplier.answer))
+        await settle()
+        second.cancel()
+        await first
+        await elapse(5)
+        assert len(supplier.begun) == 1
+
+    told(story, Bulkhead(places=1, queue=1))
+
+
+def test_no_attempt_begins_that_must_be_cut_off() -> None:
+    """With less than 0.1 s left nobody is called, and nobody blamed."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], breaker: CircuitBreaker) -> None:
+        with pytest.raises(NotCalled, match="no time left"):
+            await call.once(supplier.answer, Deadline.after(supplier.clock, 0.09))
+        assert await call.once(supplier.answer, Deadline.after(supplier.clock, 0.11))
+        assert (len(supplier.begun), breaker.state().failed) == (1, 0)
 
     told(story)
 
@@ -314,6 +372,7 @@ def test_a_supplier_that_asks_for_silence_gets_it_from_all() -> None:
         with pytest.raises(UpstreamFailed, match="429") as caught:
             await call.get("q0", supplier.answer)
         assert caught.value.retry_after_s == pytest.approx(7, abs=0.1)
+        assert caught.value.attempts == 1
         for number in range(1, 70):
             with pytest.raises(NotCalled):
                 await call.get(f"q{number}", supplier.answer)
@@ -323,6 +382,21 @@ def test_a_supplier_that_asks_for_silence_gets_it_from_all() -> None:
 
     first, second = told(story).begun
     assert second - first >= 7
+
+
+def test_what_a_supplier_asks_for_is_bounded() -> None:
+    """A supplier that asks for eleven days of silence gets a minute, and callers are told no more."""
+
+    async def story(supplier: Supplier, call: ResilientCall[str, str], _: CircuitBreaker) -> None:
+        supplier.outcomes = [UpstreamFailed("status 503", retryable=True, retry_after_s=999_999.0)]
+        for question in ("q", "r"):
+            with pytest.raises(CallFailed) as caught:
+                await call.get(question, supplier.answer)
+            assert caught.value.retry_after_s == pytest.approx(60, abs=0.1)
+        await elapse(60.1)
+        assert (await call.get("q", supplier.answer)).value == "answer 1"
+
+    told(story)
 
 
 def test_a_short_silence_is_waited_for() -> None:

@@ -51,9 +51,14 @@ class Attempts:
         """(outcome, attempts). No attempt begins once nobody wants the outcome. Raises `CallFailed`,
         `UpstreamRefused`."""
         self._budget.called()
+        mended = False
         for retries in range(self._policy.attempts):
             try:
                 return await self._attempt(work, deadline, wanted), retries + 1
+            except UpstreamRefused as refusal:
+                if mended or not refusal.mended or retries + 1 >= self._policy.attempts:
+                    raise
+                mended = True
             except CallFailed as failure:
                 failure.attempts = retries + isinstance(failure, UpstreamFailed)
                 wait_s = self._wait_s(failure, retries, deadline)

@@ -153,7 +153,9 @@ class ResilientCall(Generic[K, T]):
     def _last_good(self, key: K, failure: CallFailed) -> Answer[T]:
         kept = self._good.find(key)
         if kept is None:
-            failure.retry_after_s = max(failure.retry_after_s or 1.0, self._breaker.state().retry_after_s)
+            # What the callee asks for is in the breaker's time, and bounded there.
+            own_s = FAILED_S if failure.attempts else failure.retry_after_s or 1.0
+            failure.retry_after_s = max(own_s, self._breaker.state().retry_after_s)
             raise failure
         fetched, age_s = kept
         return Answer(fetched.value, fetched.at_us, age_s, failure.attempts, failure.reason)

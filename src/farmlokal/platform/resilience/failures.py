@@ -37,11 +37,16 @@ class NotCalled(CallFailed):
 
 
 class UpstreamRefused(Exception):
-    """The callee understood and declined; `status` is its HTTP status."""
+    """The callee understood and declined; `status` is its HTTP status.
 
-    def __init__(self, status: int) -> None:
+    `mended`: what it declined for is put right already (a token that had ended was renewed), so the same
+    question may be asked once more, at once.
+    """
+
+    def __init__(self, status: int, *, mended: bool = False) -> None:
         super().__init__(f"status {status}")
         self.status = status
+        self.mended = mended
 
     @property
     def gone(self) -> bool:
