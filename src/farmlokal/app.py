@@ -76,8 +76,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
-    http = HttpClient(UPSTREAM_CONNECTIONS)
-    upstream = _upstream(settings, http, redis, keys[0], clock)
+    upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     tokens = UpstreamRoutes(upstream, _authorize(settings), quota, clock)
     ops = OpsRoutes(
@@ -109,9 +108,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             stack.push_async_callback(cache.close)
             await cache.open()
             if upstream is not None:
-                stack.push_async_callback(http.close)
-                await http.open()
                 stack.push_async_callback(upstream.close)
+                await upstream.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -180,14 +178,14 @@ def _limiter(
     return RedisLimiter(redis, policy, clock, counts), policy
 
 
-def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None:
+def _endpoint(settings: Settings) -> TokenEndpoint | None:
     """The provider of upstream tokens, where the settings name one."""
     url, name = settings.upstream_token_url, settings.upstream_client_id
     secret = settings.upstream_client_secret
     if url is None or name is None or secret is None:  # none of them: the settings see to that
         return None
     return TokenEndpoint(
-        http,
+        HttpClient(UPSTREAM_CONNECTIONS),
         url.get_secret_value(),
         name,
         secret.get_secret_value(),
@@ -198,22 +196,15 @@ def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None
 
 async def examine_upstream(settings: Settings) -> list[Finding]:
     """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    http = HttpClient(1)
-    endpoint = token_endpoint(settings, http)
-    if endpoint is None:
-        return []
-    try:
-        await http.open()
-        return [await examine_provider(endpoint)]
-    finally:
-        await http.close()
+    endpoint = _endpoint(settings)
+    return [] if endpoint is None else [await examine_provider(endpoint)]
 
 
 def _upstream(
-    settings: Settings, http: HttpClient, redis: RedisConnections | None, key: bytes, clock: SystemClock
+    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
 ) -> TokenSource | None:
     """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = token_endpoint(settings, http), TokenCounts()
+    endpoint, counts = _endpoint(settings), TokenCounts()
     if endpoint is None:
         return None
     store: TokenStore = (
