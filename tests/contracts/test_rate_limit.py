@@ -5,7 +5,7 @@ Time stands still until a test moves it, for the limiters and for the script ins
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.dated import Dated
 from tests.support.quota import Admitted, excess, most
-from tests.support.valkey import Valkey, valkey
+from tests.support.servers.valkey import Valkey
 
 SMALL = Policy("small", 100, 60, 20)
 DEFAULT = Policy("default", 600, 60, 60)
@@ -44,11 +44,10 @@ class Unsteady(Dated):
         return await super().run_script(script, keys, args)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    """One server for all of these tests."""
-    with valkey() as started:
-        yield started
+@pytest.fixture
+def server(valkey: Valkey) -> Valkey:
+    """Empty, and well."""
+    return valkey
 
 
 @asynccontextmanager
