@@ -35,6 +35,7 @@ from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
@@ -66,12 +67,7 @@ PRIVATE = ("/auth/",)
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock = clock or SystemClock()
-    replica = settings.database_replica_url
-    database = database_at(
-        settings.database_url.get_secret_value(),
-        settings.database_pool,
-        None if replica is None else replica.get_secret_value(),
-    )
+    database = _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits = RequestCounts(), LimitCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -80,8 +76,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
-    http = HttpClient(UPSTREAM_CONNECTIONS)
-    upstream = _upstream(settings, http, redis, keys[0], clock)
+    upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     tokens = UpstreamRoutes(upstream, _authorize(settings), quota, clock)
     ops = OpsRoutes(
@@ -113,9 +108,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             stack.push_async_callback(cache.close)
             await cache.open()
             if upstream is not None:
-                stack.push_async_callback(http.close)
-                await http.open()
                 stack.push_async_callback(upstream.close)
+                await upstream.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -124,6 +118,15 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _database(settings: Settings) -> Database:
+    replica = settings.database_replica_url
+    return database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -175,14 +178,14 @@ def _limiter(
     return RedisLimiter(redis, policy, clock, counts), policy
 
 
-def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None:
+def _endpoint(settings: Settings) -> TokenEndpoint | None:
     """The provider of upstream tokens, where the settings name one."""
     url, name = settings.upstream_token_url, settings.upstream_client_id
     secret = settings.upstream_client_secret
     if url is None or name is None or secret is None:  # none of them: the settings see to that
         return None
     return TokenEndpoint(
-        http,
+        HttpClient(UPSTREAM_CONNECTIONS),
         url.get_secret_value(),
         name,
         secret.get_secret_value(),
@@ -193,22 +196,15 @@ def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None
 
 async def examine_upstream(settings: Settings) -> list[Finding]:
     """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    http = HttpClient(1)
-    endpoint = token_endpoint(settings, http)
-    if endpoint is None:
-        return []
-    try:
-        await http.open()
-        return [await examine_provider(endpoint)]
-    finally:
-        await http.close()
+    endpoint = _endpoint(settings)
+    return [] if endpoint is None else [await examine_provider(endpoint)]
 
 
 def _upstream(
-    settings: Settings, http: HttpClient, redis: RedisConnections | None, key: bytes, clock: SystemClock
+    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
 ) -> TokenSource | None:
     """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = token_endpoint(settings, http), TokenCounts()
+    endpoint, counts = _endpoint(settings), TokenCounts()
     if endpoint is None:
         return None
     store: TokenStore = (

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import brotli
@@ -234,10 +235,10 @@ def test_workers_leave_when_their_parent_is_killed(database: Path, tmp_path: Pat
             listener.bind(("127.0.0.1", server.port))
 
 
-def big_page(port: int) -> tuple[int, int]:
-    """(status, products) of an answer that takes long to make and is large."""
+def big_page(port: int, price: int) -> tuple[int, int]:
+    """(status, products) of an answer that takes long to make, is large, and in no cache at another price."""
     with Caller(port) as caller:
-        answer = caller.ask("/api/products?limit=100&search=a&sort=relevance")
+        answer = caller.ask(f"/api/products?limit=100&search=a&maxPrice={price}&facets=state,district")
         return answer.status, len(answer.json().get("data", ()))
 
 
@@ -247,14 +248,15 @@ def test_requests_in_flight_are_finished(tmp_path: Path) -> None:
     seed = command("seed", "--products", "30000")
     subprocess.run(seed, env=environment(path), check=True, capture_output=True, timeout=120)
     with serving(path, tmp_path / "log") as server, ThreadPoolExecutor(12) as callers:
-        answers = [callers.submit(big_page, server.port) for _ in range(12)]
+        prices = count(9_000)
+        answers = [callers.submit(big_page, server.port, next(prices)) for _ in range(12)]
         deadline = time.monotonic() + 60  # eight in flight at once are a matter of luck
         with server.caller() as caller:
             while caller.ask("/metrics").json()["inFlight"] < 8:
                 assert time.monotonic() < deadline
                 assert not any(answer.done() and answer.exception() for answer in answers)
                 if all(answer.done() for answer in answers):  # too fast: once more
-                    answers = [callers.submit(big_page, server.port) for _ in range(12)]
+                    answers = [callers.submit(big_page, server.port, next(prices)) for _ in range(12)]
         assert server.terminate() == 0
         statuses = []
         for answer in answers:
