@@ -5,7 +5,7 @@ Time stands still until a test moves it, for the limiters and for the script ins
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.metrics import LimitCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
-from farmlokal.platform.redis import RedisConnections, RedisUnavailable, Script
+from farmlokal.platform.redis import RedisUnavailable, Script
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
+from tests.support.dated import Dated
 from tests.support.quota import Admitted, excess, most
-from tests.support.valkey import PATIENT_S, Valkey, valkey
+from tests.support.servers.valkey import Valkey
 
 SMALL = Policy("small", 100, 60, 20)
 DEFAULT = Policy("default", 600, 60, 60)
@@ -33,31 +33,21 @@ INSTANCES = {"memory": 1, "redis": 3}
 ALICE, BOB = Caller("address", "192.0.2.1"), Caller("address", "192.0.2.2")
 
 
-class Dated(RedisConnections):
-    """Connections whose scripts see the time of a clock of ours, and whose keys outlive the test."""
+class Unsteady(Dated):
+    """Connections that a test takes away, as a network does, and gives back."""
 
-    dated_by: ManualClock
     away = False
-    """Whether every call fails, as when the network does."""
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         if self.away:
             raise RedisUnavailable("away")
-        text, now_us = script.text, self.dated_by.now_us()
-        for old, new in (
-            ("redis.call('TIME')", f"{{{now_us // 1_000_000}, {now_us % 1_000_000}}}"),
-            ("'PEXPIRE', KEYS[1], ", "'PEXPIRE', KEYS[1], 600000 + "),
-        ):
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        return await self.execute("EVAL", text, len(keys), *keys, *args)
+        return await super().run_script(script, keys, args)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    """One server for all of these tests."""
-    with valkey() as started:
-        yield started
+@pytest.fixture
+def server(valkey: Valkey) -> Valkey:
+    """Empty, and well."""
+    return valkey
 
 
 @asynccontextmanager
@@ -73,14 +63,13 @@ async def instances(
 
 
 @asynccontextmanager
-async def connected(clock: ManualClock, server: Valkey) -> AsyncIterator[list[Dated]]:
+async def connected(clock: ManualClock, server: Valkey) -> AsyncIterator[list[Unsteady]]:
     """The connections of three instances to one Valkey that holds nothing."""
     server.ask("FLUSHALL")
     async with AsyncExitStack() as stack:
-        made: list[Dated] = []
+        made: list[Unsteady] = []
         for _ in range(INSTANCES["redis"]):
-            made.append(redis := Dated(server.url, SystemClock(), PATIENT_S))
-            redis.dated_by = clock
+            made.append(redis := Unsteady(server.url, clock))
             stack.push_async_callback(redis.close)
             await redis.open()
         yield made

@@ -15,7 +15,7 @@ from farmlokal.oauth.upstream import (
 from farmlokal.oauth.upstream.token import Grant
 from tests.support.clock import ManualClock
 from tests.support.dated import Dated
-from tests.support.valkey import Valkey
+from tests.support.servers.valkey import Valkey
 
 KEY = b"0123456789abcdefghijklmnopqrstuvwxyz"
 

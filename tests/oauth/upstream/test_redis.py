@@ -10,10 +10,10 @@ from farmlokal.oauth.seal import SIGNING_KEYS, UPSTREAM_TOKEN, Seal
 from farmlokal.oauth.upstream import RedisTokenStore, TokenCounts, TokenSource
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections, RedisUnavailable
+from tests.faults.redis_trouble import NEEDED, TROUBLE
 from tests.support.catalogue import run
+from tests.support.servers.valkey import PATIENT_S, Valkey
 from tests.support.upstream import KEY, ScriptedProvider
-from tests.support.valkey import PATIENT_S, TROUBLE, Valkey
-from tests.support.valkey import valkey as own_valkey
 
 
 @asynccontextmanager
@@ -139,7 +139,7 @@ def test_a_sick_redis_is_gone_around(trouble: str) -> None:
 
     async def go() -> None:
         provider = ScriptedProvider()
-        with own_valkey(**{"enable-debug-command": "yes"}) as server:
+        with Valkey(NEEDED) as server:
             async with instance(provider, server) as one:
                 assert await value(one) == "token-1"
                 await asyncio.to_thread(begin, server)

@@ -11,8 +11,8 @@ from farmlokal.oauth.upstream.law import Timing
 from farmlokal.oauth.upstream.source import WAITING
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
+from tests.support.servers.valkey import Valkey
 from tests.support.upstream import ScriptedProvider, eventually, sources
-from tests.support.valkey import Valkey
 
 ADAPTERS = ["memory", "redis"]
 TIMES = Timing()
