@@ -6,8 +6,9 @@ over the sort: of 1M products 4,500 for a page of 20. They are not always (the d
 price index), so a walk that takes too long is given up for the gathering.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil, sqrt
 
 from farmlokal.catalog.filters import DRIVERS
 from farmlokal.catalog.listing import ListingQuery
@@ -21,12 +22,15 @@ SAMPLE_ENOUGH = 8
 looked for."""
 
 COUNT_CEILING = 50_000
-"""Where the sample says that matches are rare, the rows of each filter are counted in its index alone, up to
-here: about 5 ms. More are never gathered while another way is left."""
+"""Most rows of a filter that are counted, in its index alone (5 ms), and most that are gathered while another
+way is left."""
 
-GATHER_WEIGHT = 0.15
-"""An entry of an index that holds all that is looked at, sorted, beside a row of a walk with its seller
-(measured on MariaDB 10.11: 0.4 µs against 2 to 5)."""
+LAST_CEILING = 200_000
+"""The same (20 ms) where a walk took too long, and where all rows of a query are read."""
+
+WEIGHT, COVERED_WEIGHT = 0.5, 0.15
+"""A row that is gathered, and one whose index holds all that is looked at, beside a row of a walk with its
+seller (measured on MariaDB 10.11: 1 µs and 0.4 against 2 to 5)."""
 
 WALK_LIMIT_S = 0.025
 """Longest walk where the rows could be gathered as well: then matches are not where they were expected."""
@@ -41,6 +45,7 @@ _SORT_INDEXES = {
 }
 
 _CATEGORY_INDEXES = {
+    "id": "ix_products_category",
     "price": "ix_products_category_price",
     "name": "ix_products_category_name",
     "createdAt": "ix_products_category_created",
@@ -89,16 +94,46 @@ def walk(query: ListingQuery) -> Walk:
     return Walk(_SORT_INDEXES[query.sort], frozenset(served))
 
 
-def driver(counts: Mapping[str, int], hits: int, products: int, rows: int) -> str | None:
-    """The filter to gather by, or None to walk.
+def budgets(drivers: Sequence[str], hits: int, products: int, rows: int) -> Iterator[float]:
+    """How much a gathering may cost, in rows of a walk: no more than the walk that would be taken unasked;
+    then no more than the walk to be expected, of `hits` in a sample.
 
-    `counts` are rows by filter, up to `COUNT_CEILING`, `hits` the matches in a sample of `SAMPLE`. The share
-    of matches is at most about what the sample says, and less where the filters together say less.
+    A filter that is the only one says itself how far the walk goes: both cost the same where it has
+    √(rows × products ÷ weight) rows.
     """
-    share = max(hits, 0.5) / SAMPLE
+    yield rows * SAMPLE / SAMPLE_ENOUGH
+    walk = rows / _share(hits)
+    yield walk if len(drivers) > 1 else min(walk, sqrt(rows * products * _weight(drivers[0])))
+
+
+def cost(driver: str, count: int) -> float:
+    """What it costs to gather so many rows by a filter, in rows of a walk."""
+    return count * _weight(driver)
+
+
+def ceiling(driver: str, budget: float) -> int:
+    """How many rows of a filter can be gathered at that cost."""
+    return min(COUNT_CEILING, ceil(budget / _weight(driver)))
+
+
+def driver(counts: Mapping[str, int], budget: float, hits: int, products: int, rows: int) -> str | None:
+    """The filter to gather by, or None where none is within the budget and cheaper than a walk.
+
+    `counts` are rows by filter. The share of matches is at most about what the sample says, and less where
+    the filters together say less.
+    """
     independent = 1.0
     for count in counts.values():
         independent *= min(1.0, max(count, 1) / max(products, 1))
-    expected = rows / min(share, independent)
-    best = min(counts, key=lambda name: counts[name])
-    return best if counts[best] * GATHER_WEIGHT <= expected else None
+    walk = rows / min(_share(hits), independent)
+    costs = {name: cost(name, count) for name, count in counts.items()}
+    best = min(costs, key=lambda name: costs[name])
+    return best if costs[best] < budget and costs[best] <= walk else None
+
+
+def _share(hits: int) -> float:
+    return max(hits, 0.5) / SAMPLE
+
+
+def _weight(driver: str) -> float:
+    return COVERED_WEIGHT if DRIVERS[driver].covers else WEIGHT

@@ -26,29 +26,35 @@ Filters = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Driver:
-    """How the rows of a filter are gathered: from `first` (None: products alone), and by which indexes."""
+    """How the rows of a filter are gathered: from `first` (None: products alone), and by which indexes.
+
+    `covers` says that the index holds all that a page is sorted and checked by.
+    """
 
     index: str
     first: FromClause | None = None
     first_index: str | None = None
+    covers: bool = False
 
 
 DRIVERS: Mapping[str, Driver] = {
     "ids": Driver(PRIMARY),
-    "seller": Driver("ix_products_seller_sorts"),
-    "radius": Driver("ix_products_seller_sorts"),
-    "district": Driver("ix_products_seller_sorts", sellers, "ix_sellers_district"),
-    "state": Driver("ix_products_seller_sorts", sellers, "ix_sellers_place"),
-    "unplaced": Driver("ix_products_seller_sorts", sellers, "ix_sellers_box"),
-    "search": Driver("ix_products_search_sorts", search_documents),
-    "category": Driver("ix_products_category_price"),
+    "seller": Driver("ix_products_seller_sorts", covers=True),
+    "radius": Driver("ix_products_seller_sorts", covers=True),
+    "district": Driver("ix_products_seller_sorts", sellers, "ix_sellers_district", covers=True),
+    "state": Driver("ix_products_seller_sorts", sellers, "ix_sellers_place", covers=True),
+    "unplaced": Driver("ix_products_seller_sorts", sellers, "ix_sellers_box", covers=True),
+    "search": Driver("ix_products_search_rows", search_documents, covers=True),
+    "category": Driver("ix_products_category"),
     "price": Driver("ix_products_price"),
     "harvested_after": Driver("ix_products_harvested"),
     "updated_since": Driver("ix_products_updated"),
     "organic": Driver("ix_products_organic"),
     "in_stock": Driver("ix_products_stock"),
+    "all": Driver("ix_products_seller_sorts", covers=True),
 }
-"""`alive` is missing on purpose: deleted products are few."""
+"""`alive` is missing on purpose: deleted products are few. `all` is no filter: it reads every product, in an
+index that holds all that is sorted, checked and counted."""
 
 OF_SELLERS = frozenset(["state", "district", "unplaced"])
 """Filters that ask the seller and not the product."""
@@ -118,6 +124,10 @@ def condition(name: str, given: Filters, dialect: Dialect, driver: str | None) -
     if name == "search":
         words = sum(parameter.startswith("search_infix_") for parameter in values)
         return fulltext.matching(dialect) if driver == "search" else fulltext.contains(words)
+    if name == "price":
+        return _between(products.c.price_minor, "price", values)
+    if name == "in_stock":
+        return _between(products.c.stock_milli, "stock", values)
     if name == "relevance":
         words = sum(parameter.startswith("search_word_") for parameter in values)
         return fulltext.relevance(words) == bindparam("search_class")
@@ -128,6 +138,13 @@ def _one_of(column: ColumnElement[Any], names: Iterable[str]) -> ColumnElement[b
     """One value is an equality, which lets an index that goes on after the column give the order as well."""
     values: list[ColumnElement[Any]] = [bindparam(name) for name in names]
     return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _between(column: ColumnElement[Any], name: str, values: Mapping[str, Any]) -> ColumnElement[bool]:
+    """A range, or the one value that it is: MariaDB reads and sorts all rows of BETWEEN 60 AND 60."""
+    if name in values:
+        return column == bindparam(name)
+    return column.between(bindparam(f"{name}_low"), bindparam(f"{name}_high"))
 
 
 def _one(name: str, encode: Callable[[Any], Any] = lambda value: value) -> Callable[[ListingQuery], Any]:
@@ -145,6 +162,8 @@ def _ids(query: ListingQuery) -> dict[str, int] | None:
 def _price(query: ListingQuery) -> dict[str, int] | None:
     if query.min_price is None and query.max_price is None:
         return None
+    if query.min_price == query.max_price:
+        return {"price": query.min_price or 0}
     return {
         "price_low": query.min_price or 0,
         "price_high": HIGHEST if query.max_price is None else query.max_price,
@@ -154,7 +173,7 @@ def _price(query: ListingQuery) -> dict[str, int] | None:
 def _stock(query: ListingQuery) -> dict[str, int] | None:
     if query.in_stock is None:
         return None
-    return {"stock_low": 1, "stock_high": HIGHEST} if query.in_stock else {"stock_low": 0, "stock_high": 0}
+    return {"stock_low": 1, "stock_high": HIGHEST} if query.in_stock else {"stock": 0}
 
 
 _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
@@ -171,13 +190,11 @@ _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
 
 _CONDITIONS: dict[str, ColumnElement[bool]] = {
     "alive": products.c.deleted_at_us.is_(None),
-    "price": products.c.price_minor.between(bindparam("price_low"), bindparam("price_high")),
     "state": sellers.c.state_key == bindparam("state"),
     "district": sellers.c.district_key == bindparam("district"),
     "unplaced": sellers.c.latitude_e6.is_(None),
     "seller": products.c.seller_id == bindparam("seller"),
     "organic": products.c.organic == bindparam("organic"),
-    "in_stock": products.c.stock_milli.between(bindparam("stock_low"), bindparam("stock_high")),
     "harvested_after": products.c.harvested_on > bindparam("harvested_after"),
     "updated_since": products.c.updated_at_us >= bindparam("updated_since"),
 }

@@ -61,7 +61,7 @@ class Pages:
     ) -> list[Row]:
         """Range after range until the page is full; what is gathered is one range."""
         gathered = plan.access.driver is not None
-        all_ranges = [whole(of, position)] if gathered else ranges(of, position, merged=self._merged)
+        all_ranges = (whole(of, position),) if gathered else ranges(of, position, merged=self._merged)
         found: list[Row] = []
         for number, each in enumerate(all_ranges):
             if len(found) < rows:
@@ -169,7 +169,7 @@ class Pages:
         where = position and (position.key is None, position.inclusive)
         at = {} if position is None else {"after_key": position.key, "after_tie": position.tie}
         return await self._reader.fetch(
-            ("page", str(of.key), of.descending, of.backward, plan.access, number, where, *arity(given)),
+            ("page", of, plan.access, number, where, *arity(given)),
             lambda dialect: statements.page_sql(of, given, plan.access, each, dialect),
             parameters(given) | at | {"page_rows": rows},
             plan.limit_s,

@@ -38,33 +38,44 @@ class Planner:
             return instead
         products = await self._products()
         hits = await self._hits(given, products)
+        driver = None
         if hits < access.SAMPLE_ENOUGH:
-            counts = {name: await self._count(name, given) for name in drivers}
-            if driver := access.driver(counts, hits, products, rows):
-                return Plan(gather(driver))
-        return Plan(Access(walk.index), access.WALK_LIMIT_S)
+            for budget in access.budgets(drivers, hits, products, rows):
+                counts = await self._counts(given, drivers, budget)
+                if driver := access.driver(counts, budget, hits, products, rows):
+                    break
+        return Plan(gather(driver)) if driver else Plan(Access(walk.index), access.WALK_LIMIT_S)
 
     async def instead(self, given: Filters, walk: Walk) -> Plan:
         """What to do after a walk that took too long, now and for a while.
 
-        Gather by the filter with the fewest rows, or walk to the end where none has few enough to be counted.
+        A walk to the end would take five times as long as an index that covers.
         """
-        driver = await self._least(given, _drivers(given, walk))
-        plan = Plan(gather(driver)) if driver else Plan(Access(walk.index))
+        plan = Plan(gather(await self._least(given, _drivers(given, walk))))
         if len(self._instead) >= ESTIMATES:
             self._instead.clear()
         self._instead[_key(walk.index, given)] = (self._clock.monotonic_s(), plan)
         return plan
 
     async def all_rows(self, given: Filters) -> Access:
-        """How every row of a query is read: by the filter with the fewest, or as the engine likes."""
-        driver = await self._least(given, _drivers(given, Walk("", frozenset())))
-        return gather(driver) if driver else Access("")
+        """How every row of a query is read."""
+        return gather(await self._least(given, _drivers(given, Walk("", frozenset()))))
 
-    async def _least(self, given: Filters, drivers: list[str]) -> str | None:
-        counts = {name: await self._count(name, given) for name in drivers}
+    async def _least(self, given: Filters, drivers: list[str]) -> str:
+        """The filter with the fewest rows; where all have too many to count, one whose index covers."""
+        counts = {name: await self._count(name, given, access.LAST_CEILING) for name in drivers}
         best = min(counts, key=lambda name: counts[name], default=None)
-        return best if best and counts[best] < access.COUNT_CEILING else None
+        if best and counts[best] < access.LAST_CEILING:
+            return best
+        return next((name for name in drivers if DRIVERS[name].covers), "all")
+
+    async def _counts(self, given: Filters, drivers: list[str], budget: float) -> dict[str, int]:
+        """Rows of each filter, no further than matters: up to the budget, then to the cheapest so far."""
+        counts = {}
+        for name in drivers:
+            counts[name] = await self._count(name, given, access.ceiling(name, budget))
+            budget = min(budget, access.cost(name, counts[name]))
+        return counts
 
     async def _hits(self, given: Filters, products: int) -> int:
         """Matches among `SAMPLE` products."""
@@ -78,14 +89,16 @@ class Planner:
             parameters(here),
         )
 
-    async def _count(self, name: str, given: Filters) -> int:
-        """Rows of one filter, up to `COUNT_CEILING`."""
+    async def _count(self, name: str, given: Filters, ceiling: int) -> int:
+        """Rows of one filter, up to `ceiling`; of a search in one class of relevance, of that class."""
         alone = {each: given[each] for each in (name, "relevance") if each in given}
+        if name != "search":
+            alone.pop("relevance", None)
         return await self._estimate(
-            _key("rows", alone),
+            (ceiling, *_key("rows", alone)),
             ("rows", *arity(alone)),
             lambda dialect: statements.rows_sql(name, alone, dialect),
-            parameters(alone) | {"ceiling": access.COUNT_CEILING},
+            parameters(alone) | {"ceiling": ceiling},
         )
 
     async def _products(self) -> int:

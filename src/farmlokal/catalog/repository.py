@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Select, bindparam, func, literal_column, select
+from sqlalchemy import Select, bindparam, literal_column, select
 
 from farmlokal.catalog import geo, statements
 from farmlokal.catalog.cursor import Position
@@ -102,6 +102,7 @@ class CatalogueRepository:
             parameters(given),
             stale_ok=True,
         )
+        rows = [(value, int(count)) for value, count in rows]
         if facet == "category":
             rows = [await self._named(row, 0) for row in rows]
             rows.sort(key=lambda row: (-row[1], row[0]))
@@ -145,15 +146,11 @@ class CatalogueRepository:
 
     async def categories(self) -> list[Row]:
         """(id, name, name_hi, name_ml, products) of all categories, by name."""
-        counted = (
-            select(func.count())
-            .select_from(products)
-            .where(products.c.category_id == categories.c.id, products.c.deleted_at_us.is_(None))
-            .scalar_subquery()
-        )
+        counts: dict[str, int] = dict(await self.facet(ListingQuery(), "category", None))
         named = (categories.c.id, categories.c.name, categories.c.name_hi, categories.c.name_ml)
-        statement = select(*named, counted).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
-        return await self._fetch("categories", statement, {})
+        statement = select(*named).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
+        rows = await self._fetch("categories", statement, {}, stale_ok=True)
+        return [(*row, counts.get(row[1], 0)) for row in rows]
 
     async def version(self) -> int:
         """The version of the catalogue, which every write raises, where listings are read.

@@ -5,9 +5,18 @@ read from left to right and products by the index that `access` names (`platform
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    ColumnClause,
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    func,
+    literal_column,
+    select,
+)
 from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.access import Access
@@ -43,7 +52,7 @@ _SORT_COLUMNS: dict[str, ColumnElement[Any]] = {
 }
 _NULLABLE = frozenset(["unitPrice", "harvestedOn"])
 
-_FACETS: dict[str, ColumnElement[Any]] = {
+_FACETS: dict[str, ColumnClause[Any]] = {
     "category": products.c.category_id,
     "state": sellers.c.state,
     "district": sellers.c.district,
@@ -95,9 +104,17 @@ def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
 
 def facet_sql(facet: str, given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(value, count) of one facet, most frequent first, at most `FACET_VALUES`."""
-    value, rows = _FACETS[facet], func.count()
-    statement = _matching(select(value, rows), given, access, dialect)
-    return compiled(statement.group_by(value).order_by(rows.desc(), value).limit(FACET_VALUES), dialect)
+    value, rows = _FACETS[facet], cast("ColumnElement[Any]", func.count())
+    if value.table is not sellers:
+        counted = _matching(select(value, rows), given, access, dialect, shown=False)
+    else:  # by seller first: there are far fewer of them to look up than products
+        seller = products.c.seller_id
+        of_seller = select(seller, rows.label("rows_of_seller")).group_by(seller)
+        by_seller = _matching(of_seller, given, access, dialect, shown=False).subquery("by_seller")
+        rows = func.sum(by_seller.c.rows_of_seller)
+        source = by_seller.join(sellers, by_seller.c.seller_id == sellers.c.id)
+        counted = select(value, rows).select_from(source)
+    return compiled(counted.group_by(value).order_by(rows.desc(), value).limit(FACET_VALUES), dialect)
 
 
 def rows_sql(driver: str, given: Filters, dialect: Dialect) -> Statement:

@@ -1,1 +1,1 @@
-"""Where products come from besides files: other people's servers, in other people's formats."""
+"""Where it comes from: those who supply what is for sale, and what stands in for them on one machine."""

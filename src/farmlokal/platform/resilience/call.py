@@ -2,7 +2,7 @@
 
 From the outside in: what failed a moment ago; the caller's time; one flight for all who ask the same; the
 flight's deadline; its attempts (`attempts.py`). Where all of it brings no answer, the last good one is served
-with its age. docs/decisions/0012 says why in this order.
+with its age. docs/decisions/0014 says why in this order.
 """
 
 from collections import Counter
