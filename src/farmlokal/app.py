@@ -16,6 +16,9 @@ from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cost import cost
 from farmlokal.catalog.cursor import CursorCodec
+from farmlokal.catalog.edit_routes import EditRoutes
+from farmlokal.catalog.editing.bulk import BulkEditor
+from farmlokal.catalog.editing.service import CatalogueEditor
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
@@ -76,7 +79,6 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
-    catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
@@ -93,11 +95,13 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    tokens = [
+    operations = [
+        *CatalogueRoutes(service, CataloguePages(service, cache)).operations,
+        *_edits(database, clock, oauth, service).operations,
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
+        *ops.operations,
     ]
-    operations = [*catalogue.operations, *tokens, *ops.operations]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
     @asynccontextmanager
@@ -135,6 +139,11 @@ def _database(settings: Settings) -> Database:
         settings.database_pool,
         None if replica is None else replica.get_secret_value(),
     )
+
+
+def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
+    editor, bulk = CatalogueEditor(database, clock), BulkEditor(database, clock)
+    return EditRoutes(oauth.resources.require, editor, bulk, service)
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

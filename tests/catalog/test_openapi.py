@@ -274,6 +274,8 @@ def test_generated_requests_find_no_difference(documented: Documented, mode: Gen
     for result in schema.get_all_operations():
         assert isinstance(result, Ok)
         operation = result.ok()
+        if operation.path == "/api/products:bulk":
+            continue  # NDJSON, which it cannot write; tests/contracts/test_editing.py can
 
         @given(case=operation.as_strategy(mode))
         @settings(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from farmlokal.oauth.client_authentication import FORM_BYTES
 from tests.faults import malformed_tokens
 from tests.faults.malformed_tokens import Malformed
 from tests.support.catalogue import new_database, run
@@ -23,14 +24,28 @@ SEED = 20261125
 WORDS = {"invalid_request", "invalid_client", "invalid_scope", "unsupported_grant_type"}
 
 
-def ask(connection: http.client.HTTPConnection, request: Malformed) -> Answer:
-    """One request, whose headers are sent as they are."""
+def ask(connection: http.client.HTTPConnection, request: Malformed) -> Answer | None:
+    """One request, whose headers are sent as they are; None where the server hung up on a body that it does
+    not read."""
+    try:
+        return _ask(connection, request)
+    except ConnectionError:
+        connection.close()  # the next request opens another
+        if len(request.body) <= FORM_BYTES:
+            raise
+        return None
+
+
+def _ask(connection: http.client.HTTPConnection, request: Malformed) -> Answer:
     connection.putrequest(request.method, request.path)
     for name, value in (*request.headers, ("content-length", str(len(request.body)))):
         connection.putheader(name, value.encode("latin-1"))
     connection.endheaders(request.body)
     response = connection.getresponse()
-    return Answer(response.status, response.headers, response.read())
+    answer = Answer(response.status, response.headers, response.read())
+    if answer.status == 413:
+        connection.close()  # as the server does, which has not read the body
+    return answer
 
 
 def complaint(request: Malformed, answer: Answer) -> str | None:
@@ -74,7 +89,9 @@ def test_malformed_requests_get_the_refusals_of_the_standards(tmp_path: Path) ->
         with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
             for number, request in enumerate(malformed_tokens.requests(REQUESTS, SEED, token, basic)):
                 answer = ask(connection, request)
-                seen[request.path.split("?")[0], answer.status] += 1
+                seen[request.path.split("?")[0], answer.status if answer else 0] += 1
+                if answer is None:
+                    continue
                 assert (wrong := complaint(request, answer)) is None, (number, wrong, request, answer)
         with server.caller() as caller:
             good = caller.ask("/metrics", {"authorization": f"Bearer {token_from(server, known)}"})

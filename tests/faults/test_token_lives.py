@@ -15,10 +15,10 @@ from farmlokal.oauth.upstream.token import identity
 from farmlokal.suppliers.simulator import Behaviour
 from farmlokal.suppliers.simulator.provider import Call
 from tests.faults import token_worker
-from tests.faults.processes import OwnedProcess
+from tests.faults.processes import OwnedProcess, wait_until
 from tests.faults.token_worker import LIFE_S, TIMES
 from tests.support.provider import Running, simulated
-from tests.support.valkey import Valkey, until, valkey
+from tests.support.servers.valkey import Valkey
 
 LIVES = int(os.environ.get("FARMLOKAL_TEST_TOKEN_LIVES", "12"))
 """`make tokens` asks for a thousand."""
@@ -92,7 +92,7 @@ class Campaign:
     def pause(self, seconds: float) -> None:
         """Let the fleet work."""
         over = time.monotonic() + seconds
-        until(lambda: time.monotonic() > over, "time passes", seconds + BUSY_S)
+        wait_until(lambda: time.monotonic() > over, "time passes", seconds + BUSY_S)
 
     def lines(self) -> list[Line]:
         """All that the workers were given. A line that a kill has cut is none."""
@@ -105,7 +105,7 @@ def test_no_life_is_outlived(tmp_path: Path) -> None:
     """Through all the lives of tokens, whoever is killed, asleep, or has a wrong clock, and whatever the
     provider and Redis do, nobody is given an expired token, or told that it has more life than it has; and
     the provider is called once a life, and once more for each thing that went wrong."""
-    with simulated() as provider, valkey() as redis, ExitStack() as stack:
+    with simulated() as provider, Valkey() as redis, ExitStack() as stack:
         provider.play(Behaviour(life_s=LIFE_S))
         campaign, began = Campaign(tmp_path, provider, redis), time.monotonic()
         for worker in campaign.workers:
