@@ -19,12 +19,12 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlencode
 
-from bench.engine import LIMIT, Engine, Page
 from bench.report import ROOT, Spread, table, write
 from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.listing import FACETS, ListingQuery
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import database_at
+from tests.support.counted_reads import LIMIT, CountedReads, Page
 from tests.support.servers.mariadb import MariaDb
 
 CURSORS = 200
@@ -88,7 +88,7 @@ async def _run(url: str, cursors: int, pairs: int) -> dict[str, Any]:
     database = database_at(url, 1, None)
     await database.open()
     try:
-        engine = Engine(database)
+        engine = CountedReads(database)
         await engine.begin()
         [(products,)] = await engine.rows("SELECT COUNT(*) FROM products")
         draw = random.Random(20261125)
@@ -117,7 +117,7 @@ def _goes_with(sort: str, family: str) -> bool:
     return family != "place" and (sort != "relevance" or "search" in family)
 
 
-async def _families(engine: Engine, draw: random.Random) -> dict[str, list[str]]:
+async def _families(engine: CountedReads, draw: random.Random) -> dict[str, list[str]]:
     """Query strings by kind of filter, from the rarest value to the commonest."""
     categories = await _each(engine, "SELECT name FROM categories")
     districts = await _each(engine, "SELECT DISTINCT district FROM sellers ORDER BY district")
@@ -165,12 +165,12 @@ _BANDS = ((0, 2), (100, 102), (200, 204), (300, 320), (398, 399), (100, 300), (0
 """Of 400 prices in order: which two enclose a range."""
 
 
-async def _each(engine: Engine, sql: str) -> list[str]:
+async def _each(engine: CountedReads, sql: str) -> list[str]:
     return [str(row[0]) for row in await engine.rows(sql)]
 
 
 async def _pages(
-    engine: Engine, sort: str, targets: Sequence[str], cursors: int, products: int, draw: random.Random
+    engine: CountedReads, sort: str, targets: Sequence[str], cursors: int, products: int, draw: random.Random
 ) -> list[Page]:
     """As many pages from the cursors of pages that lie anywhere, up and down in turn."""
     pages = []
@@ -189,7 +189,7 @@ async def _pages(
     return pages
 
 
-async def _anywhere(engine: Engine, sort: str, products: int, draw: random.Random) -> Position:
+async def _anywhere(engine: CountedReads, sort: str, products: int, draw: random.Random) -> Position:
     """The place of a product, whether or not a query selects it."""
     identity = draw.randint(1, products)
     if sort == "relevance":
@@ -216,7 +216,7 @@ def _summary(pages: Sequence[Page]) -> dict[str, Any]:
     }
 
 
-async def _depth(engine: Engine, sort: str, products: int, pairs: int) -> dict[str, Any]:
+async def _depth(engine: CountedReads, sort: str, products: int, pairs: int) -> dict[str, Any]:
     """Page 1 beside deep ones, in turn, and OFFSET for the record."""
     query, column = ListingQuery.parse(f"sort={sort}".encode()), COLUMNS[sort]
     order = f"ORDER BY {column} IS NULL, {column}, id" if column != "id" else "ORDER BY id"
@@ -248,7 +248,7 @@ async def _depth(engine: Engine, sort: str, products: int, pairs: int) -> dict[s
     return found
 
 
-async def _counts(engine: Engine, target: str) -> dict[str, float]:
+async def _counts(engine: CountedReads, target: str) -> dict[str, float]:
     """Median milliseconds of the exact count and of each facet."""
     query = ListingQuery.parse(target.encode())
     found = {}

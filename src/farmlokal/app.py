@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.routing import Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -24,46 +25,53 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
+from farmlokal.oauth.upstream import (
+    MemoryTokenStore,
+    RedisTokenStore,
+    TokenCounts,
+    TokenEndpoint,
+    TokenSource,
+    TokenStore,
+)
+from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
-from farmlokal.ops.preflight import require_durable, require_schema
+from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
+from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
-from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
+from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
 from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
-    "tokens": "Who may call: access tokens for registered clients.",
+    "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "operations": "How the service is doing.",
 }
 
+UPSTREAM_CONNECTIONS = 2
+"""Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
 
-PRIVATE = ("/oauth/",)
+PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
-    clock = clock or SystemClock()
-    replica = settings.database_replica_url
-    database = database_at(
-        settings.database_url.get_secret_value(),
-        settings.database_pool,
-        None if replica is None else replica.get_secret_value(),
-    )
+    clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits = RequestCounts(), LimitCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -73,6 +81,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     cache = _cache(redis, keys[0], repository, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
+    upstream = _upstream(settings, redis, keys[0], clock)
+    quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     ops = OpsRoutes(
         database,
         counts,
@@ -80,6 +90,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         clock,
         cache=cached,
         redis=redis,
+        upstream=upstream,
         expected_schema=schema,
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
@@ -88,6 +99,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *CatalogueRoutes(service, CataloguePages(service, cache)).operations,
         *_edits(database, clock, oauth, service).operations,
         *OAuthRoutes(oauth.server, admission).operations,
+        *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
@@ -107,6 +119,9 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             await cache.open()
             stack.push_async_callback(oauth.server.close)
             await oauth.server.open()
+            if upstream is not None:
+                stack.push_async_callback(upstream.close)
+                await upstream.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -115,6 +130,15 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, admission)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _database(settings: Settings) -> Database:
+    replica = settings.database_replica_url
+    return database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
 
 
 def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
@@ -158,13 +182,64 @@ def _admission(
     oauth: Authorization,
 ) -> Admission | None:
     """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
+    limited = _limiter(settings, "default", redis, clock, counts)
+    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost, oauth.resources.identify)
+
+
+def _limiter(
+    settings: Settings, name: str, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+) -> tuple[Limiter, Policy] | None:
+    """A quota of its own by the numbers of the settings."""
     if settings.rate_limit is None:
         return None
     limit = settings.rate_limit
-    policy = Policy("default", limit.requests, limit.window_s, limit.burst)
-    limiter: Limiter = (
-        RedisLimiter(redis, policy, clock, counts)
-        if redis is not None
-        else MemoryLimiter(policy, clock, counts)
+    policy = Policy(name, limit.requests, limit.window_s, limit.burst)
+    if redis is None:
+        return MemoryLimiter(policy, clock, counts), policy
+    return RedisLimiter(redis, policy, clock, counts), policy
+
+
+def _endpoint(settings: Settings) -> TokenEndpoint | None:
+    """The provider of upstream tokens, where the settings name one."""
+    url, name = settings.upstream_token_url, settings.upstream_client_id
+    secret = settings.upstream_client_secret
+    if url is None or name is None or secret is None:  # none of them: the settings see to that
+        return None
+    return TokenEndpoint(
+        HttpClient(UPSTREAM_CONNECTIONS),
+        url.get_secret_value(),
+        name,
+        secret.get_secret_value(),
+        settings.upstream_scope,
+        settings.upstream_auth,
     )
-    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost, oauth.resources.identify)
+
+
+async def examine_upstream(settings: Settings) -> list[Finding]:
+    """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
+    endpoint = _endpoint(settings)
+    return [] if endpoint is None else [await examine_provider(endpoint)]
+
+
+def _upstream(
+    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
+) -> TokenSource | None:
+    """The upstream token of this process, or of all that share a Redis."""
+    endpoint, counts = _endpoint(settings), TokenCounts()
+    if endpoint is None:
+        return None
+    store: TokenStore = (
+        RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
+    )
+    return TokenSource(endpoint, store, clock, counts)
+
+
+def _authorize(settings: Settings, oauth: Authorization) -> Authorize:
+    """Who is given the upstream token: whom its scope allows; in development whoever is on this machine."""
+
+    async def authorize(request: Request) -> Caller:
+        if settings.profile == "development" and is_loopback(request.scope):
+            return Caller("address", request.scope["client"][0])
+        return (await oauth.resources.require(request.scope, "upstream:token")).caller
+
+    return authorize

@@ -5,6 +5,7 @@ the web server.
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from farmlokal.console import database_of, env_file_option, opened, settings_of
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
 from farmlokal.ops.preflight import examine, require_durable
+from farmlokal.outside import simulate_beside, simulator
 from farmlokal.platform.clock import SystemClock
 from farmlokal.settings import Settings, SettingsError
 
@@ -28,6 +30,13 @@ if TYPE_CHECKING:
 
 FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
+
+_PAGES = {
+    "/api/products": "the catalogue",
+    "/auth/token": "the token for the supplier, for callers on this machine",
+    "/docs": "the API",
+    "/readyz": "health",
+}
 
 port_option = click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
 
@@ -74,11 +83,15 @@ def serve(host: str | None, port: int | None, workers: int, env_file: Path | Non
 def dev(port: int | None, env_file: Path | None) -> None:
     """Migrate, generate a first catalogue, and serve.
 
-    This is `make run`; a catalogue that is there stays as it is.
+    This is `make run`; a catalogue that is there stays as it is. Where no provider of upstream tokens is set,
+    a simulated one is started beside the server.
     """
     from farmlokal.server import serve as run
 
     settings = settings_of(env_file, None, port)
+    if settings.profile == "development" and settings.upstream_token_url is None:
+        os.environ |= simulate_beside(settings.port)
+        settings = settings_of(env_file, None, port)
     _migrate(settings)
     if asyncio.run(_is_empty(settings)):
         asyncio.run(_seed(settings, FIRST_CATALOGUE, 0))
@@ -123,6 +136,9 @@ def import_files(files: tuple[Path, ...], env_file: Path | None) -> None:
     asyncio.run(_import(settings, files))
 
 
+app.add_command(simulator)
+
+
 @app.command()
 @env_file_option
 def doctor(env_file: Path | None) -> None:
@@ -130,10 +146,13 @@ def doctor(env_file: Path | None) -> None:
 
     Each line that fails says what mends it.
     """
+    from farmlokal.app import examine_upstream
+
     settings = settings_of(env_file)
     for name, value in settings.masked().items():
         click.echo(f"     {name} = {value}")
     findings = asyncio.run(examine(database_of(settings), newest()))
+    findings += asyncio.run(examine_upstream(settings))
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
     if not all(finding.ok for finding in findings):
@@ -214,7 +233,7 @@ def _announce(settings: Settings) -> None:
     click.echo(f"FarmLokal ({settings.profile}) listens on {base}")
     if settings.profile == "development":
         click.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
-        for path, what in (("/api/products", "the catalogue"), ("/docs", "the API"), ("/readyz", "health")):
+        for path, what in _PAGES.items():
             click.echo(f"  {base}{path:<14} {what}")
 
 

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.logs import configure_logs, granian_logging
+from farmlokal.platform.parent import leave_with_parent
 from farmlokal.settings import Settings
 
 DRAIN_S = 20
@@ -55,5 +56,6 @@ def _load(settings: Settings) -> ASGIApp:
     """In the worker: a process of its own, with nothing configured yet."""
     from farmlokal.app import create_app
 
+    leave_with_parent(DRAIN_S)
     configure_logs(settings.log_level, settings.log_format, sys.stderr)
     return create_app(settings)

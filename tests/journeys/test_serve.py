@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
 
 import brotli
 import pytest
 import zstandard
 
-from tests.faults.processes import STOP_S
+from tests.faults.processes import STOP_S, wait_until
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.server import Answer, Caller, Server, command, environment, serving
@@ -222,10 +223,22 @@ def test_interrupted_server_leaves_with_zero(database: Path, tmp_path: Path) -> 
         assert server.process.wait() == 0
 
 
-def big_page(port: int) -> tuple[int, int]:
-    """(status, products) of an answer that takes long to make and is large."""
+def test_workers_leave_when_their_parent_is_killed(database: Path, tmp_path: Path) -> None:
+    """`kill -9` of the parent alone ends the workers, too, and frees the port while callers are connected."""
+    with serving(database, tmp_path / "log", workers=2) as server, server.caller() as caller:
+        assert caller.ask("/healthz").status == 200
+        assert len(server.process.members()) == 3
+        server.process.signal(signal.SIGKILL)
+        wait_until(lambda: not server.process.members(), "the workers have left", STOP_S)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(("127.0.0.1", server.port))
+
+
+def big_page(port: int, price: int) -> tuple[int, int]:
+    """(status, products) of an answer that takes long to make, is large, and in no cache at another price."""
     with Caller(port) as caller:
-        answer = caller.ask("/api/products?limit=100&search=a&sort=relevance")
+        answer = caller.ask(f"/api/products?limit=100&search=a&maxPrice={price}&facets=state,district")
         return answer.status, len(answer.json().get("data", ()))
 
 
@@ -235,14 +248,15 @@ def test_requests_in_flight_are_finished(tmp_path: Path) -> None:
     seed = command("seed", "--products", "30000")
     subprocess.run(seed, env=environment(path), check=True, capture_output=True, timeout=120)
     with serving(path, tmp_path / "log") as server, ThreadPoolExecutor(12) as callers:
-        answers = [callers.submit(big_page, server.port) for _ in range(12)]
+        prices = count(9_000)
+        answers = [callers.submit(big_page, server.port, next(prices)) for _ in range(12)]
         deadline = time.monotonic() + 60  # eight in flight at once are a matter of luck
         with server.caller() as caller:
             while caller.ask("/metrics").json()["inFlight"] < 8:
                 assert time.monotonic() < deadline
                 assert not any(answer.done() and answer.exception() for answer in answers)
                 if all(answer.done() for answer in answers):  # too fast: once more
-                    answers = [callers.submit(big_page, server.port) for _ in range(12)]
+                    answers = [callers.submit(big_page, server.port, next(prices)) for _ in range(12)]
         assert server.terminate() == 0
         statuses = []
         for answer in answers:

@@ -1,1 +1,1 @@
-"""Who is asking: clients of ours, the tokens we give them, and what those allow."""
+"""Who is asking: clients of ours, their tokens and what those allow; the token that we show (`upstream`)."""

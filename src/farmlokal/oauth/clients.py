@@ -11,7 +11,7 @@ from farmlokal.oauth.keys import new_key, signing
 from farmlokal.oauth.models import ALGORITHMS, RegisteredClient, StoredKey, StoredSecret
 from farmlokal.oauth.repository import CLIENTS, KEYS, OAuthRepository
 from farmlokal.oauth.scopes import SCOPES
-from farmlokal.oauth.seal import Seal
+from farmlokal.oauth.seal import SIGNING_KEYS, Seal
 from farmlokal.oauth.tokens import LEEWAY_S, LIFE_S
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import DuplicateKey, Transaction
@@ -31,7 +31,7 @@ class Clients:
     def __init__(self, repository: OAuthRepository, secret_keys: Sequence[bytes], clock: SystemClock) -> None:
         self._repository = repository
         self._digests = SecretDigests(secret_keys)
-        self._seal = Seal(secret_keys)
+        self._seal = Seal(secret_keys, SIGNING_KEYS)
         self._clock = clock
 
     async def create(

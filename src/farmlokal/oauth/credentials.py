@@ -2,7 +2,7 @@
 
 A secret is 256 random bits, so a fast keyed digest keeps it as well as a slow hash would: nobody guesses it,
 and a slow hash at an endpoint that anyone may call is a lever for whoever wants to stop it (166 ms each,
-docs/decisions/0013).
+docs/decisions/0015).
 """
 
 import hmac

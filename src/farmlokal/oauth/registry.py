@@ -1,7 +1,7 @@
 """What the authorization server knows, in the memory of each process and never older than a second.
 
 A number in the database is raised by every change and polled five times a second, as the catalogue's is
-(docs/decisions/0013). While it cannot be read, nobody is vouched for: a token in doubt is refused.
+(docs/decisions/0015). While it cannot be read, nobody is vouched for: a token in doubt is refused.
 """
 
 from farmlokal.errors import Unavailable

@@ -1,4 +1,4 @@
-"""What lies in the database is sealed: whoever has a copy of it has no key to sign with."""
+"""What lies in the database or in Redis is sealed: whoever has a copy of it has no key and no token."""
 
 import secrets
 from collections.abc import Sequence
@@ -11,12 +11,18 @@ if TYPE_CHECKING:
 
 _NONCE = 12  # bytes, NIST SP 800-38D §8.2
 
+SIGNING_KEYS, UPSTREAM_TOKEN = "signing keys", "upstream token"
+"""What is sealed."""
+
 
 class Seal:
-    """AES-256-GCM under the first of the secret keys; what was sealed under a later one opens, too."""
+    """AES-256-GCM under the first of the secret keys; what was sealed under a later one opens, too.
 
-    def __init__(self, secret_keys: Sequence[bytes]) -> None:
-        self._keys = [blake2b(key, digest_size=32, person=b"signing keys").digest() for key in secret_keys]
+    `purpose`, of 16 letters at most, keeps what is sealed for one from opening for another."""
+
+    def __init__(self, secret_keys: Sequence[bytes], purpose: str) -> None:
+        person = purpose.encode()
+        self._keys = [blake2b(key, digest_size=32, person=person).digest() for key in secret_keys]
 
     @cached_property
     def _ciphers(self) -> "list[AESGCM]":

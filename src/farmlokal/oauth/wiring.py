@@ -10,7 +10,7 @@ from farmlokal.oauth.keys import KeyRing
 from farmlokal.oauth.registry import Registry
 from farmlokal.oauth.repository import OAuthRepository
 from farmlokal.oauth.resource_server import ResourceServer
-from farmlokal.oauth.seal import Seal
+from farmlokal.oauth.seal import SIGNING_KEYS, Seal
 from farmlokal.oauth.tokens import AccessTokens
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database
@@ -27,7 +27,7 @@ def authorization(
     database: Database, secret_keys: Sequence[bytes], issuer: str, clock: SystemClock
 ) -> Authorization:
     """Both, over one registry. Nothing happens before the server is opened."""
-    repository, ring = OAuthRepository(database), KeyRing(Seal(secret_keys))
+    repository, ring = OAuthRepository(database), KeyRing(Seal(secret_keys, SIGNING_KEYS))
     registry, tokens = Registry(repository, ring, clock), AccessTokens(issuer, ring)
     clients, digests = Clients(repository, secret_keys, clock), SecretDigests(secret_keys)
     server = AuthorizationServer(registry, repository, clients, digests, tokens, clock)

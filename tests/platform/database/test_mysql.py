@@ -211,9 +211,9 @@ def test_refusals_say_what_to_mend_and_no_secret(mariadb: MariaDb) -> None:
 
 def test_an_address_hides_its_password() -> None:
     """An address prints without user and password; each part may hold any character, percent-encoded."""
-    address = Address.parse("mariadb://us%40er:p%40ss%3Aw%2F%C3%B6%25@[::1]:3307/shop?ssl_ca=%2Fca.pem")
+    address = Address.parse("mariadb://us%40er:p%40ss%3Aw%2F%C3%B6%25@[::1]:3307/shop?unix_socket=%2Fs")
     assert (address.user, address.password, address.host) == ("us@er", "p@ss:w/ö%", "::1")
-    assert (address.port, address.database, address.ssl_ca) == (3307, "shop", "/ca.pem")
+    assert (address.port, address.database, address.unix_socket) == (3307, "shop", "/s")
     assert not [secret for secret in ("p@ss", "us@er") if secret in f"{address} {address!r}"]
     with pytest.raises(Invalid, match="init_command"):
         Address.parse("mysql://u:p@h/shop?init_command=DROP")

@@ -59,7 +59,7 @@ def upgrade() -> None:
     op.create_index("ix_oauth_revocations_expires", "oauth_revocations", ["expires_at_us"])
     # How many tokens a client has revoked: past a bound all of them are.
     op.create_index("ix_oauth_revocations_client", "oauth_revocations", ["client_id"])
-    # Raised by every change of the tables above; every process polls it (docs/decisions/0013).
+    # Raised by every change of the tables above; every process polls it (docs/decisions/0015).
     version = op.create_table(
         "oauth_version",
         sa.Column("id", t.integer(), primary_key=True, autoincrement=False),

@@ -109,7 +109,7 @@ _EXPLAINED = {
     HTTPStatus.TOO_MANY_REQUESTS: "The caller's quota is spent; Retry-After says when to try again.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are larger than 16 kB together.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A bug; `requestId` finds it in the log.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot answer now; Retry-After says when to try again.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "What this needs cannot answer now; Retry-After says when to try again.",
 }
 _COMPONENTS = "#/components/schemas/{name}"
 

@@ -30,7 +30,7 @@ class Page(NamedTuple):
     target: str
 
 
-class Engine:
+class CountedReads:
     """The catalogue over one connection, whose counters tell what a page read."""
 
     def __init__(self, database: Database) -> None:
@@ -77,7 +77,7 @@ class Engine:
         return await self.repository.nearby(query.near, query.radius_m)
 
     async def rows(self, sql: str) -> list[Row]:
-        """A read of the bench's own, which may take its time."""
+        """A read of the caller's own, which may take its time."""
 
         async def read(tx: Transaction) -> list[Row]:
             return await tx.fetch_all(sql)
