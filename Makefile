@@ -86,6 +86,7 @@ imports: $(VENV)/dev.stamp  ## who may import whom
 bench: $(VENV)/dev.stamp  ## the benchmarks, ten minutes; results in bench/results
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.listing_speed
+	@$(BIN)/python -m bench.token_speed
 	@$(BIN)/python -m bench.plans
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin

@@ -22,6 +22,7 @@ import msgspec
 from bench.listing_speed import _cores, _environment, _free_port, _listening, _started
 from bench.load import CONNECTIONS, Load, send
 from bench.report import Spread, table, write
+from farmlokal.outside import settings_for
 
 ROUNDS = 5
 RUN_S = 2.0
@@ -30,7 +31,8 @@ TIMED = 20_000  # calls of each kind; O10 asks for 2 x 20,000
 SECRET_KEY = "a-key-of-the-bench-0123456789-abcdefghij"
 ECHO = "echo (/healthz)"
 FORM = "content-type: application/x-www-form-urlencoded\r\n"
-BARS = {"bearer route (/metrics)": 0.5, "token endpoint": 0.2}
+BEARER = "bearer route (/auth/token)"
+BARS = {BEARER: 0.5, "token endpoint": 0.2}
 
 
 def main() -> None:
@@ -51,7 +53,9 @@ def main() -> None:
             "FARMLOKAL_LOG_LEVEL": "info",
         }
         client = _client(environment)
-        port = _free_port()
+        port, provider = _free_port(), _free_port()
+        environment |= settings_for(provider)
+        stack.enter_context(_started(["farmlokal", "simulator", "--port", str(provider)], environment, None))
         server = stack.enter_context(
             _started(["farmlokal", "serve", "--port", str(port)], environment, ours_core)
         )
@@ -74,7 +78,7 @@ def _client(environment: dict[str, str]) -> dict[str, str]:
         return done.stdout
 
     command("migrate")
-    lines = command("clients", "create", "bench", "--scope", "ops:read").splitlines()
+    lines = command("clients", "create", "bench", "--scope", "upstream:token").splitlines()
     return {name: value for name, _, value in (line.partition("=") for line in lines)}
 
 
@@ -87,7 +91,7 @@ async def _run(
     token = msgspec.json.decode(await _answer(reader, writer, good))["access_token"]
     requests = {
         ECHO: _request("GET", "/healthz", ""),
-        "bearer route (/metrics)": _request("GET", "/metrics", f"authorization: Bearer {token}\r\n"),
+        BEARER: _request("GET", "/auth/token", f"authorization: Bearer {token}\r\n"),
         "token endpoint": good,
     }
     measured: dict[str, list[Load]] = {}
