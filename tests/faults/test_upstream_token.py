@@ -11,10 +11,11 @@ import pytest
 
 from farmlokal.oauth.upstream.law import Timing
 from farmlokal.suppliers.simulator import Behaviour
+from tests.faults.processes import wait_until
 from tests.support.catalogue import new_database
 from tests.support.provider import Running, simulated
 from tests.support.server import Answer, Caller, Server, fleet
-from tests.support.valkey import Valkey, until, valkey
+from tests.support.servers.valkey import Valkey
 
 TIMES = Timing()
 
@@ -25,7 +26,7 @@ SLACK_S = 20.0
 @contextmanager
 def instances(folder: Path, provider: Running, **more: str) -> Iterator[tuple[list[Server], Valkey]]:
     """Two instances over one database and one Valkey, and the Valkey."""
-    with valkey() as redis:
+    with Valkey() as redis:
         settings = provider.settings | {"FARMLOKAL_REDIS_URL": redis.url} | more
         with fleet(new_database(folder), folder, more=settings) as servers:
             yield servers, redis
@@ -76,7 +77,7 @@ def test_the_caller_of_the_provider_goes_down(fault: str, tmp_path: Path) -> Non
     ):
         provider.play(Behaviour(latency_s=3.0))
         lost = callers.submit(ask, one)
-        until(lambda: provider.calls == 1, "the first instance calls", SLACK_S)
+        wait_until(lambda: provider.calls == 1, "the first instance calls", SLACK_S)
         started = time.monotonic()
         waiting = callers.submit(ask, other)
         if fault == "killed":
@@ -92,7 +93,7 @@ def test_the_caller_of_the_provider_goes_down(fault: str, tmp_path: Path) -> Non
         if fault == "frozen":
             one.process.thaw()
             assert lost.result(60).status in (200, 503)
-            until(lambda: ask(one).status == 200, "it is itself again", SLACK_S)
+            wait_until(lambda: ask(one).status == 200, "it is itself again", SLACK_S)
             # Both tokens are good. What counts is that the later one is still the one that is shared.
             assert ask(one).json()["token"] in provider.simulator.provider.issued
         [key] = redis.ask("KEYS", "farmlokal:token:*")
@@ -132,7 +133,7 @@ def test_no_secret_is_told(tmp_path: Path) -> None:
     ]
     with (
         simulated("client", secret) as provider,
-        valkey() as redis,
+        Valkey() as redis,
         fleet(
             new_database(tmp_path),
             tmp_path,
@@ -156,7 +157,7 @@ def test_no_secret_is_told(tmp_path: Path) -> None:
                 told.append(answer.body)
             return answer.status == 200
 
-        until(given, "a token is given", 30 + SLACK_S)
+        wait_until(given, "a token is given", 30 + SLACK_S)
         assert ask(server).json()["token"] == token
         for path, headers in (
             ("/auth/token?token=canary-in-the-query", {}),

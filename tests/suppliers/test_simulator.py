@@ -10,11 +10,10 @@ import httpx2
 import pytest
 
 from farmlokal.suppliers.simulator import CLIENT_ID, CLIENT_SECRET
-from tests.faults.processes import OwnedProcess
+from tests.faults.processes import OwnedProcess, wait_until
 from tests.support.provider import Running, simulated
 from tests.support.server import Caller, command, environment
 from tests.support.servers.place import free_port
-from tests.support.valkey import until
 
 BUSY_S = 60.0
 
@@ -117,7 +116,7 @@ def test_it_leaves_with_its_parent() -> None:
             assert _alive(port)
         finally:
             process.kill()
-    until(lambda: not _alive(port), "the simulator is gone", BUSY_S)
+    wait_until(lambda: not _alive(port), "the simulator is gone", BUSY_S)
 
 
 def _alive(port: int) -> bool:
@@ -150,6 +149,6 @@ def test_development_has_a_provider(tmp_path: Path) -> None:
         assert _alive(simulator)
         dev.signal(2)
         assert dev.wait() == 0
-        until(lambda: not _alive(simulator), "the simulator is gone", BUSY_S)
+        wait_until(lambda: not _alive(simulator), "the simulator is gone", BUSY_S)
     finally:
         dev.kill()
