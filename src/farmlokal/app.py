@@ -74,7 +74,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     schema = migrations.newest()
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
-    cache = _cache(redis, keys[0], repository, clock, cached)
+    generations = Generations(repository.version, clock, lambda: database.stale_source)
+    cache = _cache(redis, keys[0], generations, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
     upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
@@ -144,12 +145,12 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 def _cache(
     redis: RedisConnections | None,
     key: bytes,
-    repository: CatalogueRepository,
+    generations: Generations,
     clock: SystemClock,
     counts: CacheCounts,
 ) -> Cache[Content]:
     """Pages in this process, and behind Redis where there is one."""
-    generations, codec = Generations(repository.version, clock), ContentCodec()
+    codec = ContentCodec()
     if redis is None:
         return MemoryCache(generations, codec, clock, counts)
     # Pages hold cursors: whoever signs with another key has pages of its own.
