@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.support import mariadb_for_now
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.clock import ManualClock
 
@@ -43,10 +42,3 @@ def shelf(database_path: Path) -> Iterator[Shelf]:
 def clock() -> ManualClock:
     """A clock that stands still."""
     return ManualClock()
-
-
-@pytest.fixture(scope="session")
-def mariadb() -> Iterator[mariadb_for_now.MariaDb]:
-    """The MariaDB of this test process."""
-    with mariadb_for_now.running() as server:
-        yield server

@@ -78,7 +78,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     schema = migrations.newest()
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
-    cache = _cache(redis, keys[0], repository, clock, cached)
+    generations = Generations(repository.version, clock, lambda: database.stale_source)
+    cache = _cache(redis, keys[0], generations, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
@@ -112,16 +113,10 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
-            if redis is not None:
-                stack.push_async_callback(redis.close)
-                await redis.open()
-            stack.push_async_callback(cache.close)
-            await cache.open()
-            stack.push_async_callback(oauth.server.close)
-            await oauth.server.open()
-            if upstream is not None:
-                stack.push_async_callback(upstream.close)
-                await upstream.open()
+            for part in (redis, cache, oauth.server, upstream):
+                if part is not None:
+                    stack.push_async_callback(part.close)
+                    await part.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -161,12 +156,12 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 def _cache(
     redis: RedisConnections | None,
     key: bytes,
-    repository: CatalogueRepository,
+    generations: Generations,
     clock: SystemClock,
     counts: CacheCounts,
 ) -> Cache[Content]:
     """Pages in this process, and behind Redis where there is one."""
-    generations, codec = Generations(repository.version, clock), ContentCodec()
+    codec = ContentCodec()
     if redis is None:
         return MemoryCache(generations, codec, clock, counts)
     # Pages hold cursors: whoever signs with another key has pages of its own.

@@ -293,6 +293,38 @@ def test_nothing_is_kept_whose_generation_is_not_known(kind: str, server: Valkey
     on(kind, server, work)
 
 
+def test_what_is_read_at_another_server_is_not_kept(kind: str, server: Valkey) -> None:
+    """When reads move to another server, whose generation may be another, what was loaded there is not kept
+    under the number of this one: not when they move before a load, nor in its midst, nor amidst a poll."""
+
+    async def work(start: Start, source: Source, _clock: ManualClock) -> None:
+        here = await start()
+
+        async def load() -> Loaded[str]:
+            return Loaded(source.value)
+
+        async def move() -> Loaded[str]:
+            source.place += 1
+            return Loaded(source.value)
+
+        source.away = True  # for the polls that may come meanwhile
+        for value in ("older", "older still"):
+            source.place += value == "older"
+            source.value = value
+            assert await here.cache.get_or_load(key(), load) == (value, Outcome.MISS)
+        source.away = False
+        await here.generations.refresh()
+        source.away = True
+        assert (await here.cache.get_or_load(key(), move)).outcome is Outcome.MISS
+        assert (await here.cache.get_or_load(key(), load)).outcome is Outcome.MISS
+        source.away = False
+        await here.generations.refresh()
+        for outcome in (Outcome.MISS, Outcome.HIT):
+            assert (await here.cache.get_or_load(key(), load)).outcome is outcome
+
+    on(kind, server, work)
+
+
 def test_a_restored_database_is_believed(kind: str, server: Valkey) -> None:
     """A generation that goes down is one, too: what was loaded under the greater one is served no more."""
 

@@ -23,7 +23,8 @@ from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database, Transaction
 from tests.support.catalogue import KEY, new_database, run
 from tests.support.clock import ManualClock
-from tests.support.mariadb_for_now import MariaDb
+from tests.support.servers.mariadb import MariaDb
+from tests.support.servers.sql import Database as SqlDatabase
 
 TODAY = date(2026, 7, 24)
 PRODUCTS = 700
@@ -72,9 +73,8 @@ async def opened(url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture(scope="module")
-def urls(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> tuple[str, str]:
+def urls(tmp_path_factory: pytest.TempPathFactory, mariadb_server: MariaDb) -> Iterator[tuple[str, str]]:
     """One generated catalogue in each engine."""
-    both = (f"sqlite:///{new_database(tmp_path_factory.mktemp('parity'))}", mariadb.new_database())
 
     async def fill(url: str) -> None:
         async with opened(url) as database:
@@ -83,9 +83,11 @@ def urls(tmp_path_factory: pytest.TempPathFactory, mariadb: MariaDb) -> tuple[st
             await importer.load_drafts(generate(PRODUCTS, random_seed=4, today=TODAY))
             await database.optimize()
 
-    for url in both:
-        run(fill(url))
-    return both
+    with mariadb_server.migrated() as database:
+        both = (f"sqlite:///{new_database(tmp_path_factory.mktemp('parity'))}", database.url)
+        for url in both:
+            run(fill(url))
+        yield both
 
 
 async def answers(url: str, query: str) -> list[bytes]:
@@ -157,7 +159,7 @@ def _stored(database: Database) -> Any:
     return read()
 
 
-def test_an_import_leaves_the_same_rows(tmp_path: Path, mariadb: MariaDb) -> None:
+def test_an_import_leaves_the_same_rows(tmp_path: Path, migrated_mariadb: SqlDatabase) -> None:
     """Files imported twice, with new products, changes, prices and refusals, leave the same rows."""
     files = list(_files(tmp_path))
 
@@ -170,7 +172,7 @@ def test_an_import_leaves_the_same_rows(tmp_path: Path, mariadb: MariaDb) -> Non
             return told, await _stored(database)
 
     sqlite = run(load(f"sqlite:///{new_database(tmp_path)}"))
-    maria = run(load(mariadb.new_database()))
+    maria = run(load(migrated_mariadb.url))
     assert sqlite[0] == maria[0]
     assert sqlite[0][0].changed
     for name in TABLES:
@@ -195,10 +197,10 @@ def _files(folder: Path) -> Iterator[Path]:
         yield folder / name
 
 
-def test_two_imports_at_once_leave_every_row_once(mariadb: MariaDb, tmp_path: Path) -> None:
+def test_two_imports_at_once_leave_every_row_once(migrated_mariadb: SqlDatabase, tmp_path: Path) -> None:
     """Two processes that import overlapping files at once both succeed, and no row is there twice."""
     files = list(_files(tmp_path))
-    url = mariadb.new_database()
+    url = migrated_mariadb.url
 
     async def load(file: Path) -> None:
         async with opened(url) as database:
@@ -213,9 +215,9 @@ def test_two_imports_at_once_leave_every_row_once(mariadb: MariaDb, tmp_path: Pa
     run(go())
 
 
-def test_a_list_of_ten_thousand_keys_reads_the_index(mariadb: MariaDb) -> None:
+def test_a_list_of_ten_thousand_keys_reads_the_index(migrated_mariadb: SqlDatabase) -> None:
     """Ten thousand keys are looked up by byte in the index; a key too long for the column matches nothing."""
-    url = mariadb.new_database()
+    url = migrated_mariadb.url
 
     async def go() -> None:
         async with opened(url) as database:

@@ -24,8 +24,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A migrated, empty database of one engine or the other."""
     if request.param == "sqlite":
         return f"sqlite:///{new_database(tmp_path)}"
-    made: str = request.getfixturevalue("mariadb").new_database()
-    return made
+    return str(request.getfixturevalue("migrated_mariadb").url)
 
 
 @asynccontextmanager

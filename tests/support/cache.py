@@ -39,6 +39,7 @@ class Source:
     value: str = "one"
     generation: int = 1
     away: bool = False
+    place: int = 0
     loads: int = 0
     gate: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -90,7 +91,8 @@ async def instances(kind: str, server: Valkey, source: Source, clock: SystemCloc
     closing: list[Callable[[], Awaitable[None]]] = []
 
     async def start() -> Instance:
-        generations, counts = Generations(source.read_generation, clock), CacheCounts()
+        generations = Generations(source.read_generation, clock, lambda: source.place)
+        counts = CacheCounts()
         cache: Cache[str] = MemoryCache(generations, TextCodec(), clock, counts)
         if kind == "redis":
             connections = RedisConnections(server.url, SystemClock(), PATIENT_S)

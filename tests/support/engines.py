@@ -114,6 +114,13 @@ def mariadb_database(mariadb_server: MariaDb) -> Database:
     return mariadb_server.new_database()
 
 
+@pytest.fixture
+def migrated_mariadb(mariadb_server: MariaDb) -> Iterator[Database]:
+    """A database of the test's own with the product's schema, which the test leaves as it is, and no rows."""
+    with mariadb_server.migrated() as database:
+        yield database
+
+
 @pytest.fixture(scope="session", params=SERVED)
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Every engine in turn that the product serves."""

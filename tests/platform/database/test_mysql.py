@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 from alembic.migration import MigrationContext
@@ -22,9 +21,10 @@ from farmlokal.platform.database.mysql_address import Address
 from farmlokal.platform.database.mysql_link import READ, accepted_engine
 from farmlokal.platform.database.mysql_pool import RECYCLE_S, Pool
 from farmlokal.platform.database.port import Database
-from tests.support import mariadb_for_now
 from tests.support.catalogue import run
-from tests.support.mariadb_for_now import MariaDb
+from tests.support.servers.mariadb import MariaDb
+from tests.support.servers.sql import USER
+from tests.support.servers.sql import Database as SqlDatabase
 
 SETTINGS = {
     "time_zone": "+00:00",
@@ -55,13 +55,13 @@ async def variables(ask: Any, *names: str) -> list[Any]:
     return list(row)
 
 
-def test_every_connection_has_our_settings(mariadb: MariaDb) -> None:
+def test_every_connection_has_our_settings(mariadb_server: MariaDb) -> None:
     """Whatever the server's own settings, a connection has ours: short limits for reads, long for loads."""
-    url = mariadb.new_database(migrated=False)
+    url = mariadb_server.new_database().url
     limits = ("max_statement_time", "innodb_lock_wait_timeout")
 
     async def go() -> None:
-        await mariadb.ask("SET GLOBAL sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES', GLOBAL autocommit = 0")
+        mariadb_server.administer("SET GLOBAL sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES', GLOBAL autocommit = 0")
         try:
             async with opened(url) as database:
                 found = await variables(database.fetch_all, *SETTINGS)
@@ -73,18 +73,20 @@ def test_every_connection_has_our_settings(mariadb: MariaDb) -> None:
                 assert seen == [60, 10]
                 assert await variables(database.fetch_all, *limits) == [0.9, 1]
         finally:
-            await mariadb.ask("SET GLOBAL sql_mode = DEFAULT, GLOBAL autocommit = 1")
+            mariadb_server.administer("SET GLOBAL sql_mode = DEFAULT, GLOBAL autocommit = 1")
 
     run(go())
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_ids_follow_the_step_of_the_server(mariadb: MariaDb, step: int) -> None:
+def test_ids_follow_the_step_of_the_server(
+    mariadb_server: MariaDb, migrated_mariadb: SqlDatabase, step: int
+) -> None:
     """The ids of inserted rows are right where a cluster gives every server each third number."""
-    url = mariadb.new_database()
+    url = migrated_mariadb.url
 
     async def go() -> None:
-        await mariadb.ask(
+        mariadb_server.administer(
             f"SET GLOBAL auto_increment_increment = {step}, GLOBAL auto_increment_offset = {step}"
         )
         try:
@@ -96,7 +98,9 @@ def test_ids_follow_the_step_of_the_server(mariadb: MariaDb, step: int) -> None:
                 assert stored == [(identity, name) for identity, (name, _) in zip(ids, rows, strict=True)]
                 assert ids[1] - ids[0] == step
         finally:
-            await mariadb.ask("SET GLOBAL auto_increment_increment = 1, GLOBAL auto_increment_offset = 1")
+            mariadb_server.administer(
+                "SET GLOBAL auto_increment_increment = 1, GLOBAL auto_increment_offset = 1"
+            )
 
     run(go())
 
@@ -129,8 +133,8 @@ def test_engines_that_are_too_old(version: str) -> None:
 
 def test_a_server_that_is_too_old_is_refused_by_all() -> None:
     """Neither the service nor a migration works on a server that is too old; both name what is accepted."""
-    with mariadb_for_now.running("--version=10.5.29-MariaDB") as server:
-        url = server.new_database(migrated=False)
+    with MariaDb({"version": "10.5.29-MariaDB"}) as server:
+        name, url = server.new_database()
 
         async def go() -> None:
             async with opened(url):
@@ -141,16 +145,15 @@ def test_a_server_that_is_too_old_is_refused_by_all() -> None:
             run(go())
         with pytest.raises(Invalid, match=named):
             upgrade(url)
-        assert server.say("SHOW TABLES", "t1") in ([], ())
+        assert server.administer(f"SHOW TABLES IN {name}") == []
 
 
 def test_settings_that_could_lose_a_commit_are_named() -> None:
     """A server that could lose a commit is refused in production, every reason named; and doctor says so."""
-    with mariadb_for_now.running("--log-bin", "--sync-binlog=0") as server:
-        url = server.new_database()
+    with MariaDb({"log-bin": "", "sync-binlog": 0}) as server, server.migrated() as (_, url):
 
         async def go(flush: int, sync: int) -> list[str]:
-            await server.ask(
+            server.administer(
                 f"SET GLOBAL innodb_flush_log_at_trx_commit = {flush}, GLOBAL sync_binlog = {sync}"
             )
             async with opened(url) as database:
@@ -171,15 +174,19 @@ def test_settings_that_could_lose_a_commit_are_named() -> None:
         assert all(what.startswith("a commit could be lost") for what in wrong)
 
 
-def test_sync_binlog_does_not_matter_without_a_binary_log(mariadb: MariaDb) -> None:
+def test_sync_binlog_does_not_matter_without_a_binary_log(mariadb_server: MariaDb) -> None:
     """Where there is no binary log nothing depends on how it is written."""
-    url = mariadb.new_database(migrated=False)
+    url = mariadb_server.new_database().url
 
     async def go() -> list[str]:
         async with opened(url) as database:
             return await database.check_durability()
 
-    assert run(go()) == []
+    mariadb_server.administer("SET GLOBAL sync_binlog = 0")
+    try:
+        assert run(go()) == []
+    finally:
+        mariadb_server.administer("SET GLOBAL sync_binlog = 1")
 
 
 def refusal(url: str) -> str:
@@ -195,14 +202,14 @@ def refusal(url: str) -> str:
     return caught.value.detail
 
 
-def test_refusals_say_what_to_mend_and_no_secret(mariadb: MariaDb) -> None:
+def test_refusals_say_what_to_mend_and_no_secret(mariadb_server: MariaDb) -> None:
     """A wrong password, a missing database or schema, a closed port are told apart; none tells a secret."""
-    good = mariadb.new_database(migrated=False)
+    good = mariadb_server.new_database().url
     said = {
         "farmlokal migrate": refusal(good),
-        "refuses our user": refusal(good.replace("app:p%40ss", "app:hunter2")),
-        "create it": refusal(good.rpartition("/")[0] + "/t_missing"),
-        "cannot be reached": refusal(good.replace(f":{mariadb.port}/", ":1/")),
+        "refuses our user": refusal(good.replace(f"{USER}:p%40ss", f"{USER}:hunter2")),
+        "create it": refusal(good.rpartition("/")[0] + "/farmlokal_missing"),
+        "cannot be reached": refusal(good.replace(f":{mariadb_server.port}/", ":1/")),
     }
     for expected, found in said.items():
         assert expected in found
@@ -219,14 +226,14 @@ def test_an_address_hides_its_password() -> None:
         Address.parse("mysql://u:p@h/shop?init_command=DROP")
 
 
-def test_a_unix_socket(mariadb: MariaDb) -> None:
+def test_a_unix_socket(mariadb_server: MariaDb) -> None:
     """A server on the same machine is reached through its socket."""
-    url = mariadb.new_database(migrated=False)
-    name = url.rpartition("/")[2]
+    name = mariadb_server.new_database().name
+    socket = mariadb_server.process.log.parent / "socket"
 
     async def go() -> None:
-        await mariadb.ask(f"GRANT ALL ON {name}.* TO other@localhost IDENTIFIED BY 'x'")
-        async with opened(f"mysql://other:x@localhost/{name}?unix_socket={mariadb.folder / 's'}") as database:
+        mariadb_server.administer(f"GRANT ALL ON {name}.* TO other@localhost IDENTIFIED BY 'x'")
+        async with opened(f"mysql://other:x@localhost/{name}?unix_socket={socket}") as database:
             assert await database.fetch_all("SELECT CURRENT_USER()") == [("other@localhost",)]
 
     run(go())
@@ -247,9 +254,9 @@ def test_without_the_driver_the_extra_is_named() -> None:
     assert done.stdout.count("farmlokal[mysql]") == 2
 
 
-def test_two_migrators_take_turns(mariadb: MariaDb) -> None:
+def test_two_migrators_take_turns(mariadb_server: MariaDb) -> None:
     """Two migrations started at once both succeed: the second waits, and finds nothing left to do."""
-    url = mariadb.new_database(migrated=False)
+    url = mariadb_server.new_database().url
 
     async def go() -> str | None:
         await asyncio.gather(*(asyncio.to_thread(upgrade, url) for _ in range(2)))
@@ -259,57 +266,56 @@ def test_two_migrators_take_turns(mariadb: MariaDb) -> None:
     assert run(go()) == newest()
 
 
-def test_a_migration_of_a_server_that_is_away_is_refused_in_words(mariadb: MariaDb) -> None:
+def test_a_migration_of_a_server_that_is_away_is_refused_in_words(mariadb_server: MariaDb) -> None:
     """A migration that cannot reach or enter the server says so in one sentence."""
-    url = mariadb.new_database(migrated=False)
-    for wrong in (url.replace(f":{mariadb.port}/", ":1/"), url.replace("app:p%40ss", "app:hunter2")):
+    url = mariadb_server.new_database().url
+    for wrong in (
+        url.replace(f":{mariadb_server.port}/", ":1/"),
+        url.replace(f"{USER}:p%40ss", f"{USER}:hunter2"),
+    ):
         with pytest.raises(Unavailable) as caught:
             upgrade(wrong)
         assert "hunter2" not in caught.value.detail
 
 
-def test_an_index_is_built_while_others_write(mariadb: MariaDb) -> None:
+def test_an_index_is_built_while_others_write(mariadb_server: MariaDb, migrated_mariadb: SqlDatabase) -> None:
     """An index comes and goes without locking writers out, each once: a migration may have been cut off."""
-    url = mariadb.new_database()
-    socket = quote(str(mariadb.folder / "s"))
-    engine = create_engine(f"mysql+pymysql://root@/{name_of(url)}?unix_socket={socket}")
+    name = migrated_mariadb.name
+    engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{mariadb_server.port}/{name}?ssl_disabled=1")
+    shown = f"SHOW INDEX FROM {name}.products WHERE Key_name = 'ix_products_grade'"
     said: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *given: said.append(given[2]))
     with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
         for _ in range(2):
             online.create_index("ix_products_grade", "products", ["grade", "id"])
-        assert mariadb.say("SHOW INDEX FROM products WHERE Key_name = 'ix_products_grade'", name_of(url))
+        assert mariadb_server.administer(shown)
         for _ in range(2):
             online.drop_index("ix_products_grade", "products")
     changes = [statement for statement in said if "ix_products_grade" in statement]
     assert len(changes) == 2
     assert all("ALGORITHM=INPLACE" in change and "LOCK=NONE" in change for change in changes)
-    assert not mariadb.say("SHOW INDEX FROM products WHERE Key_name = 'ix_products_grade'", name_of(url))
+    assert not mariadb_server.administer(shown)
 
 
-def test_a_migration_that_was_cut_off_goes_on(mariadb: MariaDb) -> None:
+def test_a_migration_that_was_cut_off_goes_on(mariadb_server: MariaDb) -> None:
     """A migration that ended between two of its changes is finished by the next run."""
-    url = mariadb.new_database()
-    for statement in (
-        "CREATE INDEX ix_products_search_sorts ON products (search_id)",
-        "DROP INDEX ix_products_search_rows ON products",
-        "UPDATE alembic_version SET version_num = '0003'",
-    ):
-        mariadb.say(statement, name_of(url))
+    name, url = mariadb_server.new_database()
     upgrade(url)
-    names = {row[2] for row in mariadb.say("SHOW INDEX FROM products", name_of(url))}
+    for statement in (
+        f"CREATE INDEX ix_products_search_sorts ON {name}.products (search_id)",
+        f"DROP INDEX ix_products_search_rows ON {name}.products",
+        f"UPDATE {name}.alembic_version SET version_num = '0003'",
+    ):
+        mariadb_server.administer(statement)
+    upgrade(url)
+    names = {row[2] for row in mariadb_server.administer(f"SHOW INDEX FROM {name}.products")}
     assert {"ix_products_category", "ix_products_search_rows"} <= names
     assert "ix_products_search_sorts" not in names
 
 
-def name_of(url: str) -> str:
-    """The name of the database in a URL."""
-    return url.rpartition("/")[2]
-
-
-def test_a_connection_that_grew_old_is_replaced(mariadb: MariaDb) -> None:
+def test_a_connection_that_grew_old_is_replaced(mariadb_server: MariaDb) -> None:
     """A connection past its age is not handed out again."""
-    url = mariadb.new_database(migrated=False)
+    url = mariadb_server.new_database().url
 
     async def go() -> None:
         pool = Pool(Address.parse(url), 1)
@@ -326,9 +332,11 @@ def test_a_connection_that_grew_old_is_replaced(mariadb: MariaDb) -> None:
     run(go())
 
 
-def test_a_connection_whose_answer_was_not_read_is_never_handed_out_again(mariadb: MariaDb) -> None:
+def test_a_connection_whose_answer_was_not_read_is_never_handed_out_again(
+    mariadb_server: MariaDb,
+) -> None:
     """A connection on which a query was cancelled is closed, and the next caller gets another one."""
-    url = mariadb.new_database(migrated=False)
+    url = mariadb_server.new_database().url
 
     async def go() -> None:
         pool = Pool(Address.parse(url), 1)

@@ -12,8 +12,10 @@ from farmlokal.errors import Unavailable
 from farmlokal.platform.database.mysql import ATTEMPTS, MysqlDatabase
 from farmlokal.platform.database.mysql_address import Address
 from farmlokal.platform.database.port import Transaction
+from tests.faults.proxy import Proxy
 from tests.support.catalogue import run
-from tests.support.mariadb_for_now import MariaDb
+from tests.support.servers.mariadb import MariaDb
+from tests.support.servers.sql import USER, Database
 
 REFUSED_S = 2.0 + 2.0
 """Longest a caller may wait for a refusal, whatever the server does; and as long for a machine that runs
@@ -23,20 +25,19 @@ RECOVERED_S = 5.0
 """Longest from the moment that the server is well again to the first right answer."""
 
 COUNT = "SELECT COUNT(*) FROM categories"
-CONNECTIONS = "SELECT id FROM information_schema.processlist WHERE user = 'app'"
+CONNECTIONS = f"SELECT id FROM information_schema.processlist WHERE user = '{USER}'"
 
 
 @pytest.fixture
-def url(mariadb: MariaDb) -> str:
+def url(migrated_mariadb: Database) -> str:
     """A migrated, empty database."""
-    return mariadb.new_database()
+    return migrated_mariadb.url
 
 
 @asynccontextmanager
-async def opened(url: str, pool: int = 4, replica: str | None = None) -> AsyncIterator[MysqlDatabase]:
+async def opened(url: str, pool: int = 4) -> AsyncIterator[MysqlDatabase]:
     """The adapter, open."""
-    second = None if replica is None else Address.parse(replica)
-    database = MysqlDatabase(Address.parse(url), pool, second)
+    database = MysqlDatabase(Address.parse(url), pool)
     await database.open()
     try:
         yield database
@@ -73,7 +74,9 @@ async def until(found: Any, within_s: float) -> None:
         await asyncio.sleep(0.01)
 
 
-def test_a_storm_of_cancelled_queries_hands_nobody_the_rows_of_another(mariadb: MariaDb, url: str) -> None:
+def test_a_storm_of_cancelled_queries_hands_nobody_the_rows_of_another(
+    mariadb_server: MariaDb, url: str
+) -> None:
     """When 2,000 callers give up at any moment, every other caller gets the rows of its own query."""
 
     async def go() -> None:
@@ -99,7 +102,7 @@ def test_a_storm_of_cancelled_queries_hands_nobody_the_rows_of_another(mariadb: 
                     assert result is None or isinstance(result, asyncio.CancelledError | Unavailable), result
 
             async def is_calm() -> bool:
-                return len(await mariadb.ask(CONNECTIONS)) <= 5
+                return mariadb_server.connected() <= 5
 
             await until(is_calm, RECOVERED_S)
             await ask(1)
@@ -107,16 +110,16 @@ def test_a_storm_of_cancelled_queries_hands_nobody_the_rows_of_another(mariadb: 
     run(go(), 120)
 
 
-def test_a_cancelled_query_does_not_run_on(mariadb: MariaDb, url: str) -> None:
+def test_a_cancelled_query_does_not_run_on(mariadb_server: MariaDb, url: str) -> None:
     """A query whose caller has gone is ended by the server within the limit of a statement."""
-    running = "SELECT 1 FROM information_schema.processlist WHERE user = 'app' AND info LIKE '%SLEEP(30)%'"
+    running = "SELECT 1 FROM information_schema.processlist WHERE user = %s AND info LIKE %s"
 
     async def go() -> None:
         async with opened(url) as database:
             task = asyncio.create_task(database.fetch_all("SELECT SLEEP(30)"))
 
             async def is_running() -> bool:
-                return bool(await mariadb.ask(running))
+                return bool(mariadb_server.administer(running, (USER, "%SLEEP(30)%")))
 
             async def is_gone() -> bool:
                 return not await is_running()
@@ -140,27 +143,27 @@ def test_a_slow_read_is_stopped(url: str) -> None:
     run(go())
 
 
-def test_killed_connections_cost_no_read(mariadb: MariaDb, url: str) -> None:
+def test_killed_connections_cost_no_read(mariadb_server: MariaDb, url: str) -> None:
     """When all connections are killed again and again, no read fails."""
 
     async def go() -> None:
         async with opened(url, pool=4) as database:
             for _ in range(20):
                 await asyncio.gather(*(count(database) for _ in range(8)))
-                await mariadb.kill_connections()
+                mariadb_server.disconnect()
                 results = await asyncio.gather(*(count(database) for _ in range(8)))
                 assert results == [0] * 8
 
     run(go())
 
 
-def test_killed_connections_cost_no_write_that_has_not_begun(mariadb: MariaDb, url: str) -> None:
+def test_killed_connections_cost_no_write_that_has_not_begun(mariadb_server: MariaDb, url: str) -> None:
     """A write on a connection that was killed while idle is done on another; one killed amidst is refused."""
 
     async def go() -> None:
         async with opened(url, pool=1) as database:
             for number in range(10):
-                await mariadb.kill_connections()
+                mariadb_server.disconnect()
                 await database.write(lambda tx, name=str(number): add(tx, name))  # type: ignore[misc]
             runs = 0
 
@@ -169,7 +172,7 @@ def test_killed_connections_cost_no_write_that_has_not_begun(mariadb: MariaDb, u
                 runs += 1
                 await add(tx, "never")
                 [(identity,)] = await tx.fetch_all("SELECT CONNECTION_ID()")
-                await mariadb.ask(f"KILL {identity}")
+                mariadb_server.administer(f"KILL {identity}")
                 await add(tx, "nor this")
 
             await refused(database.write(cut_off))
@@ -178,20 +181,20 @@ def test_killed_connections_cost_no_write_that_has_not_begun(mariadb: MariaDb, u
     run(go())
 
 
-def test_a_frozen_server_is_refused_soon_and_found_again_soon(mariadb: MariaDb, url: str) -> None:
+def test_a_frozen_server_is_refused_soon_and_found_again_soon() -> None:
     """While the server is frozen 200 callers are refused within 2 s; when it goes on, so does everything."""
 
-    async def go() -> None:
+    async def go(server: MariaDb, url: str) -> None:
         async with opened(url, pool=10) as database:
             await asyncio.gather(*(count(database) for _ in range(10)))
-            mariadb.freeze()
+            server.process.freeze()
             try:
                 for _ in range(2):
                     reads = [refused(count(database)) for _ in range(190)]
                     writes = [refused(database.write(lambda tx: add(tx, "lost"))) for _ in range(10)]
                     await asyncio.gather(*reads, *writes)
             finally:
-                mariadb.thaw()
+                server.process.thaw()
 
             async def answers() -> bool:
                 try:
@@ -203,10 +206,11 @@ def test_a_frozen_server_is_refused_soon_and_found_again_soon(mariadb: MariaDb, 
             await database.write(lambda tx: add(tx, "kept"))
             assert await count(database) == 1
 
-    run(go())
+    with MariaDb() as server, server.migrated() as database:
+        run(go(server, database.url))
 
 
-def test_a_server_that_has_become_read_only(mariadb: MariaDb, url: str) -> None:
+def test_a_server_that_has_become_read_only(mariadb_server: MariaDb, url: str) -> None:
     """A write on a read-only server is refused, reads go on, and every connection of before is dropped."""
 
     async def go() -> None:
@@ -215,17 +219,17 @@ def test_a_server_that_has_become_read_only(mariadb: MariaDb, url: str) -> None:
             rows = await asyncio.gather(database.fetch_all(mine), database.fetch_all(mine))
             before = {identity for ((identity, _),) in rows}
             assert len(before) == 2
-            await mariadb.ask("SET GLOBAL read_only = 1")
+            mariadb_server.administer("SET GLOBAL read_only = 1")
             try:
                 for _ in range(3):
                     said = await refused(database.write(lambda tx: add(tx, "lost")))
                     assert "no writes" in said
                 assert await count(database) == 0
-                after = {identity for (identity,) in await mariadb.ask(CONNECTIONS)}
+                after = {identity for (identity,) in mariadb_server.administer(CONNECTIONS)}
                 assert after
                 assert not before & after
             finally:
-                await mariadb.ask("SET GLOBAL read_only = 0")
+                mariadb_server.administer("SET GLOBAL read_only = 0")
             await database.write(lambda tx: add(tx, "kept"))
             assert await count(database) == 1
 
@@ -234,7 +238,8 @@ def test_a_server_that_has_become_read_only(mariadb: MariaDb, url: str) -> None:
 
 def test_a_deadlock_is_run_again(url: str) -> None:
     """Two transactions that wait for each other both succeed: the one that was rolled back is run again."""
-    lock = "UPDATE categories SET name_hi = CONCAT(COALESCE(name_hi, ''), '+') WHERE name = %(name)s"
+    # By the unique key: without an index each would lock every row that it looks at.
+    lock = "UPDATE categories SET name_hi = CONCAT(COALESCE(name_hi, ''), '+') WHERE name_key = %(name)s"
 
     async def go() -> None:
         async with opened(url) as database:
@@ -251,10 +256,6 @@ def test_a_deadlock_is_run_again(url: str) -> None:
                     await both.wait()
                 await tx.execute(lock, {"name": second})
 
-            # Without an index each would lock every row that it looks at.
-            await database.write(
-                lambda tx: tx.execute("CREATE INDEX by_name ON categories (name)"), bulk=True
-            )
             await asyncio.gather(
                 database.write(lambda tx: cross(tx, "a", "b")), database.write(lambda tx: cross(tx, "b", "a"))
             )
@@ -335,94 +336,22 @@ def test_who_waits_too_long_for_a_connection_is_refused(url: str) -> None:
     run(go())
 
 
-class CuttingProxy:
-    """Passes everything on to a server until a client commits: the commit arrives, its answer does not."""
-
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.cuts = 0
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
-        from_server, to_server = await asyncio.open_connection("127.0.0.1", self._port)
-
-        async def back() -> None:
-            while data := await from_server.read(65536):
-                writer.write(data)
-
-        async def forth() -> None:
-            while data := await reader.read(65536):
-                to_server.write(data)
-                if b"\x03COMMIT" in data:
-                    answering.cancel()
-                    await asyncio.wait([answering])
-                    await from_server.read(65536)
-                    self.cuts += 1
-                    return
-
-        answering = asyncio.create_task(back())
-        await forth()
-        answering.cancel()
-        for each in (to_server, writer):
-            each.close()
-
-
-def test_a_commit_whose_answer_is_lost_is_not_repeated(mariadb: MariaDb, url: str) -> None:
+def test_a_commit_whose_answer_is_lost_is_not_repeated(mariadb_server: MariaDb, url: str) -> None:
     """When the answer to a commit is lost the outcome is unknown: the caller hears so, nothing is redone."""
 
-    async def go() -> None:
-        proxy = CuttingProxy(mariadb.port)
-        async with await asyncio.start_server(proxy.serve, "127.0.0.1", 0) as server:
-            port = server.sockets[0].getsockname()[1]
-            runs = 0
+    async def go(proxy: Proxy) -> None:
+        runs = 0
 
-            async def work(tx: Transaction) -> None:
-                nonlocal runs
-                runs += 1
-                await add(tx, "kept")
+        async def work(tx: Transaction) -> None:
+            nonlocal runs
+            runs += 1
+            await add(tx, "kept")
 
-            async with opened(url.replace(f":{mariadb.port}/", f":{port}/")) as database:
-                assert "did not say" in await refused(database.write(work))
-                assert (runs, proxy.cuts) == (1, 1)
-                assert await count(database) == 1
+        async with opened(url.replace(f":{mariadb_server.port}/", f":{proxy.port}/")) as database:
+            trap = proxy.cut_after(b"\x03COMMIT")
+            assert "did not say" in await refused(database.write(work))
+            assert (runs, trap.sprung) == (1, True)
+            assert await count(database) == 1
 
-    run(go())
-
-
-def test_a_replica_answers_what_may_be_old(mariadb: MariaDb, url: str) -> None:
-    """Reads that may be a little old are answered by the replica; all others, and writes, by the primary."""
-    replica = mariadb.new_database()
-
-    async def go() -> None:
-        async with opened(replica) as behind, opened(url, replica=replica) as database:
-            await behind.write(lambda tx: add(tx, "replicated"))
-            assert await database.fetch_all(COUNT, stale_ok=True) == [(1,)]
-            assert await database.fetch_all(COUNT) == [(0,)]
-            await database.write(lambda tx: add(tx, "a"))
-            await database.write(lambda tx: add(tx, "b"))
-            assert await database.fetch_all(COUNT) == [(2,)]
-            assert await database.fetch_all(COUNT, stale_ok=True) == [(1,)]
-
-    run(go())
-
-
-def test_the_primary_stands_in_for_a_replica_that_does_not_answer(mariadb: MariaDb, url: str) -> None:
-    """A replica that is away, or accepts and says nothing, costs one caller a second; none fails."""
-
-    async def go() -> None:
-        async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.read()
-            writer.close()
-
-        async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
-            silent_port = server.sockets[0].getsockname()[1]
-            for port in (1, silent_port):
-                replica = url.replace(f":{mariadb.port}/", f":{port}/")
-                async with opened(url, replica=replica) as database:
-                    started = time.monotonic()
-                    assert await database.fetch_all(COUNT, stale_ok=True) == [(0,)]
-                    for _ in range(20):
-                        assert await database.fetch_all(COUNT, stale_ok=True) == [(0,)]
-                    assert time.monotonic() - started <= REFUSED_S
-
-    run(go())
+    with Proxy(mariadb_server.port) as proxy:
+        run(go(proxy))

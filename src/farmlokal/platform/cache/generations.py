@@ -28,11 +28,16 @@ _REMEMBERED = 8
 
 
 class Generations:
-    """The generation as of the last poll. `read` asks the source and raises `Unavailable`."""
+    """The generation as of the last poll. `read` asks the source and raises `Unavailable`; `place` says where
+    it and the values are read: two servers may be at different generations."""
 
-    def __init__(self, read: Callable[[], Awaitable[int]], clock: SystemClock) -> None:
+    def __init__(
+        self, read: Callable[[], Awaitable[int]], clock: SystemClock, place: Callable[[], int] = lambda: 0
+    ) -> None:
         self._read = read
         self._clock = clock
+        self.place = place
+        self._polled_at_place = place()
         self._seen: dict[int, float] = {}
         self._latest: int | None = None
         self._polls: SingleFlight[None, None] = SingleFlight()
@@ -56,8 +61,11 @@ class Generations:
         return self._latest
 
     def current(self) -> int | None:
-        """The number that a value loaded from now on belongs to; None when the last poll is too old."""
+        """The number that a value loaded from now on belongs to, if it is loaded at the same place as it was
+        begun; None when the last poll is too old or was made at another place."""
         if self._latest is None or self.age_s(self._latest) > VISIBLE_S:
+            return None
+        if self.place() != self._polled_at_place:
             return None
         return self._latest
 
@@ -74,16 +82,18 @@ class Generations:
         await self._polls.run(None, self._poll)
 
     async def _poll(self) -> None:
-        started = self._clock.monotonic_s()
+        started, place = self._clock.monotonic_s(), self.place()
         try:
             async with asyncio.timeout(POLL_LIMIT_S):
                 generation = await self._read()
         except (Unavailable, TimeoutError):
             return
+        if place != self.place():
+            return
         # Taken as it is, even a smaller one: a database that was restored is what it is.
         self._seen.pop(generation, None)
         self._seen[generation] = started
-        self._latest = generation
+        self._latest, self._polled_at_place = generation, place
         while len(self._seen) > _REMEMBERED:
             del self._seen[next(iter(self._seen))]
 

@@ -93,8 +93,10 @@ class MemoryCache(Generic[T]):
 
     async def filled(self, load: Load[T]) -> Filled[T]:
         """Load from the source, under the generation known before."""
-        generation = self.generations.current()
+        generation, place = self.generations.current(), self.generations.place()
         value, empty = Loaded(*await load())
+        if place != self.generations.place():
+            generation = None  # of the server that it was read at nobody knows the generation
         fresh_s = (EMPTY_FRESH_S if empty else FRESH_S) * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
         return Filled(value, Outcome.MISS, generation, fresh_s)
 

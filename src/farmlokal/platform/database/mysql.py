@@ -18,6 +18,7 @@ from farmlokal.platform.database.mysql_address import Address
 from farmlokal.platform.database.mysql_faults import UNKNOWN_OUTCOME, Failed, Kind
 from farmlokal.platform.database.mysql_link import BULK, READ, WRITE, Limits, Link
 from farmlokal.platform.database.mysql_pool import Pool
+from farmlokal.platform.database.mysql_replica import Replica
 from farmlokal.platform.database.port import (
     READ_QUEUE_LIMIT,
     DuplicateKey,
@@ -41,10 +42,6 @@ BACKOFF_S = 0.05
 """Longest pause before the second run, doubled before the third; drawn anew each time, so that two that met
 do not meet again."""
 
-REPLICA_REST_S, REPLICA_DEADLINE_S = 5.0, 0.9
-"""How long a replica that did not answer is left alone, so that nobody waits for it; and the longest a read
-waits for it, so that the primary can still answer in time."""
-
 PACKET_CHARACTERS = 1_000_000
 """Most of one statement of a bulk write: at four bytes a character a quarter of MariaDB's 16 MiB packet."""
 
@@ -62,8 +59,7 @@ class MysqlDatabase:
 
     def __init__(self, address: Address, pool: int, replica: Address | None = None) -> None:
         self._primary = Pool(address, pool)
-        self._replica = None if replica is None else Pool(replica, pool)
-        self._replica_rests_until_s = 0.0
+        self._replica = None if replica is None else Replica(Pool(replica, pool))
         self._reads = 0
 
     # SQLAlchemy is imported when a statement is compiled: a check of the connection needs none.
@@ -87,14 +83,14 @@ class MysqlDatabase:
 
     async def close(self) -> None:
         """Wait for what runs, but not for ever, then close every connection."""
-        for pool in (self._replica, self._primary):
-            if pool is not None:
-                await pool.close(CLOSE_S)
+        if self._replica is not None:
+            await self._replica.close(CLOSE_S)
+        await self._primary.close(CLOSE_S)
 
     async def describe(self) -> str:
         """Engine, version, host and name of the database."""
         [(version,)] = await self.fetch_all("SELECT VERSION()")
-        replica = "" if self._replica is None else f", listings from {self._replica.address}"
+        replica = "" if self._replica is None else f", listings from {self._replica}"
         return f"{mysql_link.accepted_engine(version)} at {self._primary.address}{replica}"
 
     async def schema_version(self) -> str | None:
@@ -119,16 +115,21 @@ class MysqlDatabase:
         try:
             async with asyncio.timeout(READ.deadline_s):
                 if stale_ok and self._replica is not None:
-                    rows = await self._from_replica(self._replica, sql, parameters, limit_s)
+                    rows = await self._replica.read(sql, parameters, limit_s)
                     if rows is not None:
                         return rows
-                return await _read(self._primary, sql, parameters, limit_s)
+                return await self._primary.read(sql, parameters, limit_s)
         except TimeoutError:
             raise Unavailable("the database does not answer in time") from None
         except Failed as failed:
             raise failed.refusal() from None
         finally:
             self._reads -= 1
+
+    @property
+    def stale_source(self) -> int:
+        """See `Database`."""
+        return 0 if self._replica is None else self._replica.turns
 
     async def write(self, work: Work[T], *, bulk: bool = False) -> T:
         """Run `work` in a transaction, and twice more at most when the server rolls it back."""
@@ -163,24 +164,6 @@ class MysqlDatabase:
         if found.pop("log_bin", "OFF") == "OFF":
             found.pop("sync_binlog", None)
         return [f"{name} is {value}: {_DURABILITY[name]}" for name, value in found.items() if value != "1"]
-
-    async def _from_replica(
-        self, replica: Pool, sql: str, parameters: Parameters | None, limit_s: float | None
-    ) -> list[Row] | None:
-        """None when the replica cannot answer; it is then left alone for a while."""
-        now_s = asyncio.get_running_loop().time()
-        if now_s < self._replica_rests_until_s:
-            return None
-        try:
-            async with asyncio.timeout(REPLICA_DEADLINE_S):
-                return await _read(replica, sql, parameters, limit_s)
-        except Failed as failed:
-            if failed.kind is Kind.SLOW:
-                raise  # it would be slow on the primary too
-        except TimeoutError:
-            pass
-        self._replica_rests_until_s = now_s + REPLICA_REST_S
-        return None
 
     async def _write(self, work: Work[T], limits: Limits) -> T:
         with not_nested():
@@ -221,18 +204,6 @@ class MysqlDatabase:
         async with self._primary.lease(limits, fresh=True) as link:
             await link.begin()
             return await _run(work, link)
-
-
-async def _read(pool: Pool, sql: str, parameters: Parameters | None, limit_s: float | None) -> list[Row]:
-    """One read; once more on a fresh connection when the first one is dead or dies."""
-    try:
-        async with pool.lease(READ) as link:
-            return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
-    except Failed as failed:
-        if failed.kind is not Kind.LOST:
-            raise
-    async with pool.lease(READ, fresh=True) as link:
-        return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
 
 
 async def _run(work: Work[T], link: Link) -> T:

@@ -12,7 +12,8 @@ from contextlib import asynccontextmanager
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database.mysql_address import Address
 from farmlokal.platform.database.mysql_faults import Failed, Kind
-from farmlokal.platform.database.mysql_link import Limits, Link
+from farmlokal.platform.database.mysql_link import READ, Limits, Link
+from farmlokal.platform.database.port import Parameters, Row
 
 WAIT_S = 0.5
 """Longest a caller waits for a connection: a third of what a read may take in all."""
@@ -53,6 +54,20 @@ class Pool:
                 self._put_back(link)
         finally:
             self._slots.release()
+
+    async def read(self, sql: str, parameters: Parameters | None, limit_s: float | None) -> list[Row]:
+        """One read; once more on a fresh connection when the first one is dead or dies.
+
+        Raises `Unavailable` and `Failed`.
+        """
+        try:
+            async with self.lease(READ) as link:
+                return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
+        except Failed as failed:
+            if failed.kind is not Kind.LOST:
+                raise
+        async with self.lease(READ, fresh=True) as link:
+            return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
 
     async def close(self, within_s: float) -> None:
         """Wait this long for what is handed out, then close all."""

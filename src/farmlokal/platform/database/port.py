@@ -107,6 +107,11 @@ class Database(Writer, Protocol):
         the statement itself may run, where that is less than the limit of all; `StatementTimeout` past it.
         """
 
+    @property
+    def stale_source(self) -> int:
+        """Which server answers what may be `stale_ok`: the number is another one after each change, so what
+        was read while it stayed the same was read at one server."""
+
     def bulk_load(self, table: str) -> AbstractAsyncContextManager[Writer]:
         """Fill an empty table by the transactions run on the writer that this gives, as fast as it goes."""
 

@@ -138,6 +138,11 @@ class SqliteDatabase:
         finally:
             self._reads -= 1
 
+    @property
+    def stale_source(self) -> int:
+        """See `Database`: there is one file."""
+        return 0
+
     async def write(self, work: Work[T], *, bulk: bool = False) -> T:  # noqa: ARG002  the port's
         """Run `work` in one transaction, once: with one writer nobody is rolled back on another's account.
 
