@@ -5,13 +5,13 @@ from http import HTTPStatus
 from math import floor
 
 import msgspec
-import structlog
 from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.errors import RateLimited, Unavailable
+from farmlokal.oauth.upstream.audit import Audit
 from farmlokal.oauth.upstream.source import TokenSource
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.rate_limit import Caller, Limiter, Policy
@@ -56,7 +56,7 @@ class UpstreamRoutes:
         self._authorize = authorize
         self._quota = quota
         self._clock = clock
-        self._log = structlog.get_logger("farmlokal.oauth")
+        self._audit = Audit(clock)
 
     async def token(self, request: Request) -> Response:
         """GET /auth/token."""
@@ -72,9 +72,7 @@ class UpstreamRoutes:
         if left_s < LEAST_S:
             raise Unavailable("The token has just come too near its end.")
         answer = TokenAnswer(token.value, token.value, left_s, scope=token.scope or UNSET)
-        self._log.info(
-            "upstream token given away", to=caller.key, token_sha256=token.name, seconds_left=left_s
-        )
+        self._audit.given(token, caller.key, left_s)
         return Response(msgspec.json.encode(answer), headers=_NEVER_STORED, media_type="application/json")
 
     @property
