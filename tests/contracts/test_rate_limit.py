@@ -5,22 +5,20 @@ Time stands still until a test moves it, for the limiters and for the script ins
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.metrics import LimitCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
-from farmlokal.platform.redis import RedisConnections, Script
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
+from tests.support.dated import Dated
 from tests.support.quota import Admitted, excess, most
-from tests.support.valkey import PATIENT_S, Valkey, valkey
+from tests.support.valkey import Valkey, valkey
 
 SMALL = Policy("small", 100, 60, 20)
 DEFAULT = Policy("default", 600, 60, 60)
@@ -31,22 +29,6 @@ ODD = Policy("odd", 7, 3, 50)
 ADAPTERS = ["memory", "redis"]
 INSTANCES = {"memory": 1, "redis": 3}
 ALICE, BOB = Caller("address", "192.0.2.1"), Caller("address", "192.0.2.2")
-
-
-class Dated(RedisConnections):
-    """Connections whose scripts see the time of a clock of ours, and whose keys outlive the test."""
-
-    dated_by: ManualClock
-
-    async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        text, now_us = script.text, self.dated_by.now_us()
-        for old, new in (
-            ("redis.call('TIME')", f"{{{now_us // 1_000_000}, {now_us % 1_000_000}}}"),
-            ("'PEXPIRE', KEYS[1], ", "'PEXPIRE', KEYS[1], 600000 + "),
-        ):
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        return await self.execute("EVAL", text, len(keys), *keys, *args)
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +50,7 @@ async def instances(
         server.ask("FLUSHALL")
         made: list[Limiter] = []
         for _ in range(INSTANCES[adapter]):
-            redis = Dated(server.url, SystemClock(), PATIENT_S)
-            redis.dated_by = clock
+            redis = Dated(server.url, clock)
             stack.push_async_callback(redis.close)
             await redis.open()
             made.append(RedisLimiter(redis, policy, clock, LimitCounts()))
