@@ -64,10 +64,10 @@ limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers,
 memory: $(VENV)/dev.stamp  ## a million queries from a million callers, twice, and what a worker keeps of them; an hour
 	@FARMLOKAL_TEST_MEMORY_REQUESTS=1000000 $(BIN)/pytest -s tests/faults/test_memory.py $(ARGS)
 
-model: $(VENV)/dev.stamp  ## every order of events in the refresh of the upstream token, some ten minutes
+model: $(VENV)/dev.stamp  ## every order of events in the refresh of the upstream token, half an hour
 	@FARMLOKAL_TEST_MODEL=whole $(BIN)/pytest -s tests/oauth/upstream/test_model.py $(ARGS)
 
-tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, sleep and wrong clocks, half an hour
+tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, sleep and wrong clocks, ten minutes
 	@FARMLOKAL_TEST_TOKEN_LIVES=1000 $(BIN)/pytest -s tests/faults/test_token_lives.py $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file

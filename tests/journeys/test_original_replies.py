@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.asgi import application, calling
 from tests.support.catalogue import Shelf, run
+from tests.support.provider import simulated
 
 CREATED_US = 1_770_631_200_000_000  # 2026-02-09T10:00:00Z, as in the recorded replies
 
@@ -88,6 +89,17 @@ def test_sorts(database: Path, sort: str, ids: list[int]) -> None:
     """The three sorts of the first system are there, ascending, and turn round with order=desc."""
     page = get(database, f"/api/products?sort={sort}")
     assert [product["id"] for product in page["data"]] == ids
+
+
+def test_the_token_is_there(database: Path) -> None:
+    """`GET /auth/token` has the opaque `token` that it had."""
+
+    async def go(settings: dict[str, str]) -> Any:
+        async with calling(application(database, settings)) as caller:
+            return (await caller.get("/auth/token")).json()
+
+    with simulated() as provider:
+        assert run(go(provider.settings))["token"] in provider.simulator.provider.issued
 
 
 def test_metrics(database: Path) -> None:

@@ -1,8 +1,10 @@
 """Calls over real HTTP to someone who does everything wrong."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,7 @@ from farmlokal.suppliers.simulator.faults import BOMB_BYTES
 from tests.faults.processes import wait_until
 from tests.support.catalogue import run
 from tests.support.provider import Running, simulated
+from tests.support.servers.certificates import certificates
 from tests.support.servers.place import free_port
 
 LIMIT_S = 1.0
@@ -103,6 +106,29 @@ def test_nobody_there(outside: Running) -> None:
     """A port where nobody listens, and a name that does not exist, are failures like others."""
     assert failure(f"http://127.0.0.1:{free_port()}/") == "connection"
     assert failure("http://nowhere.invalid/") == "connection"
+
+
+def test_the_other_side_has_to_show_who_it_is(tmp_path: Path) -> None:
+    """A certificate counts where its authority is trusted and its name is the one that was asked for;
+    anything else is a failure that says so."""
+    files = certificates(tmp_path)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(files.certificate, files.key)
+    ours = ssl.create_default_context(cafile=str(files.authority))
+
+    async def status(url: str, tls: ssl.SSLContext | None) -> int:
+        http = HttpClient(1, tls=tls)
+        await http.open()
+        try:
+            return (await http.call("GET", url, {}, within_s=BUSY_S, body_bytes=1000)).status
+        finally:
+            await http.close()
+
+    with simulated(tls=server) as secure:
+        url = f"https://localhost:{secure.port}/healthz"
+        assert run(status(url, ours)) == 200
+        with pytest.raises(HttpFailed, match=r"^certificate$"):
+            run(status(url, None))
 
 
 def test_a_limit_holds_for_all_of_a_call(outside: Running) -> None:

@@ -2,6 +2,7 @@
 into."""
 
 import asyncio
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -58,14 +59,16 @@ class Running:
 
 
 @contextmanager
-def simulated(client_id: str = CLIENT_ID, client_secret: str = CLIENT_SECRET) -> Iterator[Running]:
+def simulated(
+    client_id: str = CLIENT_ID, client_secret: str = CLIENT_SECRET, tls: ssl.SSLContext | None = None
+) -> Iterator[Running]:
     """A simulator for the length of a block."""
     simulator = Simulator(OAuthProvider(SystemClock(), client_id, client_secret))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="simulator")
     thread.start()
     try:
-        port = asyncio.run_coroutine_threadsafe(simulator.start(0), loop).result(30)
+        port = asyncio.run_coroutine_threadsafe(simulator.start(0, tls), loop).result(30)
         yield Running(simulator, port, loop)
     finally:
         asyncio.run_coroutine_threadsafe(simulator.stop(), loop).result(30)

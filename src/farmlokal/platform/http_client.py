@@ -45,7 +45,7 @@ class HttpClient:
 
     async def open(self) -> None:
         """Make the pool. It connects when it is first used."""
-        import httpcore2  # here, and not where nobody is called: it takes 6 MB
+        import httpcore2  # here, and not where nobody is called: it takes 2 MB
 
         self._pool = httpcore2.AsyncConnectionPool(
             ssl_context=self._tls or httpcore2.default_ssl_context(),
@@ -89,10 +89,17 @@ class HttpClient:
             raise
         except TimeoutError:
             raise HttpFailed("timeout") from None
-        except (httpcore2.NetworkError, httpcore2.TimeoutException, OSError):
-            raise HttpFailed("connection") from None
+        except (httpcore2.NetworkError, httpcore2.TimeoutException, OSError) as error:
+            raise HttpFailed("certificate" if _is_distrust(error) else "connection") from None
         except Exception:  # noqa: BLE001  whatever the other side sent, it must not become a bug of a caller's
             raise HttpFailed("protocol") from None
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether the other side could not show that it is who it should be."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -5,13 +5,13 @@ from http import HTTPStatus
 from math import floor
 
 import msgspec
-import structlog
 from msgspec import UNSET, Struct, UnsetType
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.errors import RateLimited, Unavailable
+from farmlokal.oauth.upstream.audit import Audit
 from farmlokal.oauth.upstream.source import TokenSource
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.rate_limit import Caller, Limiter, Policy
@@ -25,8 +25,6 @@ LEAST_S = 30
 QUOTA = "upstream-token"
 """Name of the quota that tokens are taken from."""
 
-CALLERS = 10_000
-"""Most callers that are known to have been given the present token; past it they are noted anew."""
 
 Authorize = Callable[[Request], Awaitable[Caller]]
 """Whose request it is. Raises `Unauthenticated` or `Forbidden`."""
@@ -59,9 +57,7 @@ class UpstreamRoutes:
         self._authorize = authorize
         self._quota = quota
         self._clock = clock
-        self._noted = ""
-        self._given: set[str] = set()
-        self._log = structlog.get_logger("farmlokal.oauth")
+        self._audit = Audit(clock)
 
     async def token(self, request: Request) -> Response:
         """GET /auth/token."""
@@ -77,7 +73,7 @@ class UpstreamRoutes:
         if left_s < LEAST_S:
             raise Unavailable("The token has just come too near its end.")
         answer = TokenAnswer(token.value, token.value, left_s, scope=token.scope or UNSET)
-        self._note(caller, token.name, left_s)
+        self._audit.given(token, caller.key, left_s)
         return Response(msgspec.json.encode(answer), headers=_NEVER_STORED, media_type="application/json")
 
     @property
@@ -100,16 +96,6 @@ class UpstreamRoutes:
                 ],
             )
         ]
-
-    def _note(self, caller: Caller, token: str, left_s: int) -> None:
-        """Who was given which token: once each, since the line costs as much as the rest of the request."""
-        if token != self._noted or len(self._given) >= CALLERS:
-            self._noted, self._given = token, set()
-        if caller.key not in self._given:
-            self._given.add(caller.key)
-            self._log.info(
-                "upstream token given away", to=caller.key, token_sha256=token, seconds_left=left_s
-            )
 
     async def _require_quota(self, caller: Caller) -> None:
         if self._quota is None:

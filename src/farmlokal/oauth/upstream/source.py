@@ -161,7 +161,8 @@ class TokenSource:
         if not rejected and self._clock.lived_s() < self._ask_from_s:
             return _Outcome(True, self._held_until_s - self._clock.lived_s())
         while True:
-            claim = await self._store.claim(owner, known, rejected=known == self._rejected != "")
+            refused = known if known == self._rejected else ""
+            claim = await self._store.claim(owner, known, rejected=refused != "")
             match claim:
                 case Found(token):
                     known = token.id
@@ -172,7 +173,7 @@ class TokenSource:
                         self._counts["adopted"] += 1
                         return _Outcome(False, 1.0)
                 case Granted():
-                    return await self._fetch(claim, rejected)
+                    return await self._fetch(claim, refused)
                 case Held(wait_s):
                     self._counts["held"] += 1
                     return self._held_back(wait_s, rejected)

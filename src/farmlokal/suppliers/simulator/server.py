@@ -4,6 +4,7 @@
 endpoint, `POST /control/revoke` makes every token issued so far worthless at the resource.
 """
 
+import ssl
 from http import HTTPStatus
 
 import msgspec
@@ -29,9 +30,9 @@ class Simulator:
         """Answers of the resource by status."""
         self._server = WireServer(self._answer)
 
-    async def start(self, port: int, host: str = "127.0.0.1") -> int:
-        """Listen; the port, which the system chooses for 0."""
-        return await self._server.start(host, port)
+    async def start(self, port: int, tls: ssl.SSLContext | None = None) -> int:
+        """Listen on the loopback; the port, which the system chooses for 0."""
+        return await self._server.start("127.0.0.1", port, tls)
 
     async def stop(self) -> None:
         """End every connection."""

@@ -6,6 +6,7 @@ by Content-Length only.
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -88,9 +89,9 @@ class WireServer:
         self._server: asyncio.Server | None = None
         self._connections: set[asyncio.Task[None]] = set()
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; the port, which the system chooses for 0."""
-        self._server = await asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES)
+        self._server = await asyncio.start_server(self._accept, host, port, limit=HEAD_BYTES, ssl=tls)
         return int(self._server.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
