@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile limits memory fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile malformed limits memory model tokens fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -54,12 +54,21 @@ hostile: $(VENV)/dev.stamp  ## 50,000 hostile requests against a server with 35,
 	@FARMLOKAL_TEST_HOSTILE_REQUESTS=50000 FARMLOKAL_TEST_HOSTILE_PRODUCTS=35000 \
 	  $(BIN)/pytest -s tests/faults/test_hostile.py $(ARGS)
 
+malformed: $(VENV)/dev.stamp  ## 100,000 malformed token, introspection and bearer requests, some five minutes
+	@FARMLOKAL_TEST_MALFORMED_REQUESTS=100000 $(BIN)/pytest -s tests/faults/test_malformed_tokens.py $(ARGS)
+
 limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers, twice three minutes
 	@FARMLOKAL_TEST_LIMITS_SECONDS=180 FARMLOKAL_TEST_LIMITS_THREADS=200 \
 	  $(BIN)/pytest -s tests/faults/test_rate_limit.py -k law $(ARGS)
 
 memory: $(VENV)/dev.stamp  ## a million queries from a million callers, twice, and what a worker keeps of them; an hour
 	@FARMLOKAL_TEST_MEMORY_REQUESTS=1000000 $(BIN)/pytest -s tests/faults/test_memory.py $(ARGS)
+
+model: $(VENV)/dev.stamp  ## every order of events in the refresh of the upstream token, some ten minutes
+	@FARMLOKAL_TEST_MODEL=whole $(BIN)/pytest -s tests/oauth/upstream/test_model.py $(ARGS)
+
+tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, sleep and wrong clocks, half an hour
+	@FARMLOKAL_TEST_TOKEN_LIVES=1000 $(BIN)/pytest -s tests/faults/test_token_lives.py $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .

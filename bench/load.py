@@ -117,8 +117,14 @@ async def ask(port: int, target: str) -> Answer:
 
 async def drive(port: int, expected: Mapping[str, bytes], seconds: float, server: int) -> Load:
     """Ask for the targets in turn for so many seconds; `server` is the process whose time is taken."""
+    return await send(port, [(request(target), body) for target, body in expected.items()], seconds, server)
+
+
+async def send(
+    port: int, requests: Sequence[tuple[bytes, bytes | None]], seconds: float, server: int
+) -> Load:
+    """Send these requests in turn; of one without an expected body any good answer counts."""
     loop = asyncio.get_running_loop()
-    requests = [(request(target), body) for target, body in expected.items()]
 
     def turns(first: int) -> Iterator[tuple[bytes, bytes | None]]:
         return islice(cycle(requests), first % len(requests), None)

@@ -16,11 +16,15 @@ from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cost import cost
 from farmlokal.catalog.cursor import CursorCodec
+from farmlokal.catalog.edit_routes import EditRoutes
+from farmlokal.catalog.editing.bulk import BulkEditor
+from farmlokal.catalog.editing.service import CatalogueEditor
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
-from farmlokal.errors import Unauthenticated
+from farmlokal.oauth.routes import OAuthRoutes
+from farmlokal.oauth.scopes import SCOPES
 from farmlokal.oauth.upstream import (
     MemoryTokenStore,
     RedisTokenStore,
@@ -30,6 +34,7 @@ from farmlokal.oauth.upstream import (
     TokenStore,
 )
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
+from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
@@ -50,7 +55,7 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
-    "tokens": "Tokens for programs that call others.",
+    "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "operations": "How the service is doing.",
 }
 
@@ -60,26 +65,23 @@ UPSTREAM_CONNECTIONS = 2
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
 
-PRIVATE = ("/auth/",)
+PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
-    clock = clock or SystemClock()
-    database = _database(settings)
+    clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts, limits = RequestCounts(), LimitCounts()
+    counts, limits, cached = RequestCounts(), LimitCounts(), CacheCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
-    schema = migrations.newest()
-    repository, cached = CatalogueRepository(database, clock), CacheCounts()
+    schema, repository = migrations.newest(), CatalogueRepository(database, clock)
     service = Catalogue(repository, CursorCodec(keys))
-    generations = Generations(repository.version, clock, lambda: database.stale_source)
-    cache = _cache(redis, keys[0], generations, clock, cached)
-    catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
+    cache = _cache(redis, keys[0], database, repository, clock, cached)
+    oauth = authorization(database, keys, settings.issuer, clock)
+    admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
-    tokens = UpstreamRoutes(upstream, _authorize(settings), quota, clock)
     ops = OpsRoutes(
         database,
         counts,
@@ -89,11 +91,17 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         redis=redis,
         upstream=upstream,
         expected_schema=schema,
-        private=settings.profile == "production",
+        authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [*catalogue.operations, *tokens.operations, *ops.operations]
-    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
+    operations = [
+        *CatalogueRoutes(service, CataloguePages(service, cache)).operations,
+        *_edits(database, clock, oauth, service).operations,
+        *OAuthRoutes(oauth.server, admission).operations,
+        *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
+        *ops.operations,
+    ]
+    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -108,6 +116,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
                 await redis.open()
             stack.push_async_callback(cache.close)
             await cache.open()
+            stack.push_async_callback(oauth.server.close)
+            await oauth.server.open()
             if upstream is not None:
                 stack.push_async_callback(upstream.close)
                 await upstream.open()
@@ -115,9 +125,9 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*(operation.route for operation in operations), *ops.pages]
+    routes = [*openapi.routes(operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
+    app: ASGIApp = Gate(router, counts, admission)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
 
 
@@ -128,6 +138,11 @@ def _database(settings: Settings) -> Database:
         settings.database_pool,
         None if replica is None else replica.get_secret_value(),
     )
+
+
+def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
+    editor, bulk = CatalogueEditor(database, clock), BulkEditor(database, clock)
+    return EditRoutes(oauth.resources.require, editor, bulk, service)
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -145,11 +160,13 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 def _cache(
     redis: RedisConnections | None,
     key: bytes,
-    generations: Generations,
+    database: Database,
+    repository: CatalogueRepository,
     clock: SystemClock,
     counts: CacheCounts,
 ) -> Cache[Content]:
     """Pages in this process, and behind Redis where there is one."""
+    generations = Generations(repository.version, clock, lambda: database.stale_source)
     codec = ContentCodec()
     if redis is None:
         return MemoryCache(generations, codec, clock, counts)
@@ -159,11 +176,15 @@ def _cache(
 
 
 def _admission(
-    settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+    settings: Settings,
+    redis: RedisConnections | None,
+    clock: SystemClock,
+    counts: LimitCounts,
+    oauth: Authorization,
 ) -> Admission | None:
     """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
     limited = _limiter(settings, "default", redis, clock, counts)
-    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost)
+    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost, oauth.resources.identify)
 
 
 def _limiter(
@@ -214,12 +235,12 @@ def _upstream(
     return TokenSource(endpoint, store, clock, counts)
 
 
-def _authorize(settings: Settings) -> Authorize:
-    """Who is given the upstream token: in development whoever is on this machine."""
+def _authorize(settings: Settings, oauth: Authorization) -> Authorize:
+    """Who is given the upstream token: whom its scope allows; in development whoever is on this machine."""
 
     async def authorize(request: Request) -> Caller:
         if settings.profile == "development" and is_loopback(request.scope):
             return Caller("address", request.scope["client"][0])
-        raise Unauthenticated("This needs an access token with the scope upstream:token.")
+        return (await oauth.resources.require(request.scope, "upstream:token")).caller
 
     return authorize

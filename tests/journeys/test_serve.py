@@ -312,11 +312,11 @@ def test_port_that_is_taken(server: Server, database: Path, tmp_path: Path) -> N
 
 
 def test_production_hides_its_inside(database: Path, tmp_path: Path) -> None:
-    """In production strangers get a 403 for metrics and the description of the API, and pages as ever."""
+    """In production strangers get a 401 for metrics and the description of the API, and pages as ever."""
     with serving(database, tmp_path / "log", PRODUCTION) as server:
         for path in ("/metrics", "/docs", "/openapi.json"):
             answer = ask(server, path)
-            assert (answer.status, answer.headers["content-type"]) == (403, "application/problem+json")
+            assert (answer.status, answer.headers["content-type"]) == (401, "application/problem+json")
         assert ask(server, "/api/products").status == 200
         assert ask(server, "/readyz").status == 200
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import column, table
 
-OPAQUE = frozenset({"external_key", "alias_key", "digest"})
+OPAQUE = frozenset({"external_key", "alias_key", "digest", "client_id", "idempotency_key", "owner"})
 """Keys of somebody else's, which MySQL gives back as bytes."""
 
 _LIFETIME = ("created_at_us", "updated_at_us", "version", "deleted_at_us")
@@ -42,4 +42,17 @@ catalogue_version = table("catalogue_version", *map(column, ("id", "version")))
 quarantine = table(
     "quarantine",
     *map(column, ("import_id", "line", "code", "reason", "raw", "created_at_us")),
+)
+audit_log = table(
+    "audit_log",
+    *map(column, ("id", "at_us", "client_id", "action", "kind", "target_id", "version", "members")),
+)
+bulk_writes = table(
+    "bulk_writes",
+    *map(column, ("client_id", "idempotency_key", "digest", "lines_done", "finished")),
+    *map(column, ("owner", "owned_until_us", "created_at_us")),
+)
+bulk_results = table(
+    "bulk_results",
+    *map(column, ("client_id", "idempotency_key", "first_line", "results", "created_at_us")),
 )

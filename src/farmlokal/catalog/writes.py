@@ -6,7 +6,7 @@ own clauses, which differ and which report a row that they did not change as tou
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import (
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Update,
     bindparam,
     case,
+    delete,
     func,
     insert,
     literal_column,
@@ -172,6 +173,52 @@ class CatalogueWriter:
     async def update_import(self, tx: Transaction, row: Row) -> None:
         """(rows_done, tally, finished_at_us, id)."""
         await self._update(tx, schema.imports, IMPORT_STATE[1:], IMPORT_STATE[:1], [row])
+
+    async def locked(self, tx: Transaction, table: TableClause, identity: int) -> dict[str, Any] | None:
+        """A row by column, tombstones too; nobody else changes it until this transaction ends."""
+        names = [each.name for each in table.columns]
+        shown = (
+            opaque_text(self._dialect, each).label(each.name) if each.name in schema.OPAQUE else each
+            for each in table.columns
+        )
+        statement = select(*shown).where(table.c.id == bindparam("id")).with_for_update()
+        rows = await tx.fetch_all(str(statement.compile(dialect=self._dialect)), {"id": identity})
+        return dict(zip(names, rows[0], strict=True)) if rows else None
+
+    async def insert_row(self, tx: Transaction, table: TableClause, row: Mapping[str, Any]) -> int:
+        """One row by column; returns its id where the table numbers them. Raises `DuplicateKey`."""
+        ids = await self._insert(tx, table, list(row), [tuple(row.values())])
+        return ids[0]
+
+    async def update_row(
+        self, tx: Transaction, table: TableClause, keys: Mapping[str, Any], changes: Mapping[str, Any]
+    ) -> int:
+        """Change the rows whose columns have these values; returns how many they are."""
+        statement = update(table).values({name: bindparam(f"new_{name}") for name in changes})
+        for name in keys:
+            statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
+        given = {f"new_{name}": value for name, value in changes.items()}
+        given |= {f"key_{name}": value for name, value in keys.items()}
+        return await tx.execute(str(statement.compile(dialect=self._dialect)), given)
+
+    async def rows(
+        self, tx: Transaction, table: TableClause, columns: Sequence[str], keys: Mapping[str, Any]
+    ) -> list[Row]:
+        """The columns of the rows whose columns have these values."""
+        return await self._find(tx, table, columns, {name: [value] for name, value in keys.items()})
+
+    async def has_products(self, tx: Transaction, seller_id: int) -> bool:
+        """Whether a seller sells anything."""
+        p = schema.products.c
+        statement = select(func.min(p.id)).where(p.seller_id == bindparam("id"), p.deleted_at_us.is_(None))
+        [(first,)] = await tx.fetch_all(str(statement.compile(dialect=self._dialect)), {"id": seller_id})
+        return first is not None
+
+    async def forget_bulk(self, tx: Transaction, before_us: int) -> None:
+        """Bulk writes and their results that are older go."""
+        for old in (schema.bulk_results, schema.bulk_writes):
+            statement = delete(old).where(old.c.created_at_us < bindparam("before_us"))
+            await tx.execute(str(statement.compile(dialect=self._dialect)), {"before_us": before_us})
 
     async def _find(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], wanted: dict[str, Iterable[Any]]

@@ -37,7 +37,7 @@ async def becomes(source: TokenSource, clock: ManualClock, expected: str) -> Non
     while await value(source) != expected:
         assert time.monotonic() < deadline, f"never given {expected}"
         clock.advance(1)
-        await asyncio.sleep(0.002)
+        await asyncio.sleep(0.001)
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -161,7 +161,8 @@ def test_retries_and_waits_share_one_deadline() -> None:
     assert len(told(story).begun) == 2
 
 
-def test_work_that_does_not_heed_its_end_holds_nobody() -> None:
+@pytest.mark.parametrize("own_s", [None, 60.0])
+def test_work_that_does_not_heed_its_end_holds_nobody(own_s: float | None) -> None:
     """A caller is answered in time even when the work below swallows its cancellation."""
 
     async def story(supplier: Supplier, call: ResilientCall[str, str], _: CircuitBreaker) -> None:
@@ -174,7 +175,7 @@ def test_work_that_does_not_heed_its_end_holds_nobody() -> None:
             return "far too late"
 
         with pytest.raises(CallFailed, match="no time left"):
-            await call.get("q", deaf)
+            await call.get("q", deaf, Deadline.after(supplier.clock, own_s) if own_s else None)
         assert supplier.now_s() <= 4.3
         await elapse(100)
 
@@ -424,6 +425,9 @@ def test_an_open_circuit_costs_no_time() -> None:
             await call.get("q", supplier.answer)
         assert (supplier.now_s(), len(supplier.begun)) == (before_s, 20)
         assert caught.value.retry_after_s == 5
+        supplier.always = None
+        await elapse(5)
+        assert (await call.get("q", supplier.answer)).failure is None, "what was refused is not remembered"
 
     told(story)
 

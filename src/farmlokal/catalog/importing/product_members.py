@@ -168,7 +168,7 @@ def _organic(value: object) -> bool:
 
 
 def image_url(value: object) -> str | None:
-    """The address of a picture, or None for a blank one; raises `values.RowError`."""
+    """An http or https URL in ASCII, or None for a blank one; raises `values.RowError`."""
     url = optional_text("imageUrl", value, IMAGE_URL_CHARS)
     if url is None:
         return None

@@ -5,7 +5,7 @@ An ETag names the bytes that are sent, so the compressed forms have tags of thei
 same, and If-None-Match with any of them gets a 304.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from starlette.requests import Request
@@ -46,6 +46,11 @@ def content_answer(
         headers["content-encoding"] = coding
         body = content.coded(coding)
     return Response(body, media_type="application/json", headers=headers)
+
+
+def held(if_match: list[str], tags: Collection[str]) -> bool:
+    """Whether the header names one of these contents, in any coding: what a writer last read."""
+    return any(_holds(if_match, tag) for tag in tags)
 
 
 def _holds(if_none_match: list[str], tag: str) -> bool:
