@@ -73,13 +73,11 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts, limits = RequestCounts(), LimitCounts()
+    counts, limits, cached = RequestCounts(), LimitCounts(), CacheCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
-    schema = migrations.newest()
-    repository, cached = CatalogueRepository(database, clock), CacheCounts()
+    schema, repository = migrations.newest(), CatalogueRepository(database, clock)
     service = Catalogue(repository, CursorCodec(keys))
-    generations = Generations(repository.version, clock, lambda: database.stale_source)
-    cache = _cache(redis, keys[0], generations, clock, cached)
+    cache = _cache(redis, keys[0], database, repository, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
@@ -156,11 +154,13 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 def _cache(
     redis: RedisConnections | None,
     key: bytes,
-    generations: Generations,
+    database: Database,
+    repository: CatalogueRepository,
     clock: SystemClock,
     counts: CacheCounts,
 ) -> Cache[Content]:
     """Pages in this process, and behind Redis where there is one."""
+    generations = Generations(repository.version, clock, lambda: database.stale_source)
     codec = ContentCodec()
     if redis is None:
         return MemoryCache(generations, codec, clock, counts)
