@@ -10,9 +10,9 @@ from itertools import islice
 from typing import Any
 
 from farmlokal.catalog import access, fulltext, statements
-from farmlokal.catalog.access import Access, Plan, Walk, gather
+from farmlokal.catalog.access import Access, Plan, gather
 from farmlokal.catalog.cursor import Position
-from farmlokal.catalog.filters import Filters, arity, by_ids, in_sellers, parameters, without
+from farmlokal.catalog.filters import Filters, arity, by_ids, in_sellers, parameters
 from farmlokal.catalog.keyset import Order, Range, ranges, whole
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby
@@ -45,16 +45,21 @@ class Pages:
 
         `backward` says where to begin without a position: at the end.
         """
-        of = statements.order(query.sort, descending=query.descending, backward=_backward(position, backward))
         walk = access.walk(query)
         plan = await self._planner.plan(given, walk, rows)
-        try:
-            return await self._follow(plan, of, given, position, rows)
-        except StatementTimeout:
-            if plan.limit_s is None:
-                raise
-            plan = await self._planner.instead(given, walk)
-            return await self._follow(plan, of, given, position, rows)
+        while True:
+            of = statements.order(
+                query.sort,
+                plan.access,
+                descending=query.descending,
+                backward=_backward(position, backward),
+            )
+            try:
+                return await self._follow(plan, of, given, position, rows)
+            except StatementTimeout:
+                if plan.limit_s is None:
+                    raise
+                plan = await self._planner.instead(given, walk, plan)
 
     async def _follow(
         self, plan: Plan, of: Order, given: Filters, position: Position | None, rows: int
@@ -118,8 +123,8 @@ class Pages:
     ) -> list[Row]:
         """Candidates are read as (seller, id), ordered here, where the distances are, and then shown."""
         reverse = query.descending != backward
-        given = without(given, "radius")
-        driver = (await self._planner.plan(given, Walk("", frozenset(["alive"])), rows)).access.driver
+        near, given = await self._of_its_sellers(near, given)
+        driver = (await self._planner.plan(given, access.BY_DISTANCE, rows)).access.driver
         start = position.key if position else None
         assert start is None or isinstance(start, int), "a distance is an integer"
         groups = near.groups(start, reverse=reverse)
@@ -138,6 +143,21 @@ class Pages:
             size *= GROUPS_GROWTH
         return await self._shown(chosen[:rows])
 
+    async def _of_its_sellers(self, near: Nearby, given: Filters) -> tuple[Nearby, Filters]:
+        """The sellers around the place that the filters leave, and the filters that ask the product."""
+        of_product = {name: values for name, values in given.items() if name not in access.OF_THE_SELLER}
+        asked = {name: values for name, values in given.items() if name in access.OF_THE_SELLER - {"radius"}}
+        if not asked:
+            return near, of_product
+        found = await self._reader.fetch(
+            ("its sellers", *arity(asked)),
+            lambda dialect: statements.sellers_sql(asked, dialect),
+            parameters(asked),
+            stale_ok=True,
+        )
+        left = {seller: near.metres[seller] for (seller,) in found if seller in near.metres}
+        return near._replace(metres=left), of_product
+
     async def _candidates(self, given: Filters, by: Access) -> list[Row]:
         return await self._reader.fetch(
             ("candidates", by, *arity(given)),
@@ -151,7 +171,8 @@ class Pages:
         if not chosen:
             return []
         given = by_ids([product for _, product in chosen])
-        of, plan = statements.order("id", descending=False, backward=False), Plan(gather("ids"))
+        plan = Plan(gather("ids"))
+        of = statements.order("id", plan.access, descending=False, backward=False)
         rows = await self._follow(plan, of, given, None, len(chosen))
         shown = {row[1]: row for row in rows}
         return [(metres, *shown[product][1:]) for metres, product in chosen if product in shown]

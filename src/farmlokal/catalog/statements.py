@@ -7,10 +7,21 @@ read from left to right and products by the index that `access` names (`platform
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, FromClause, Select, bindparam, func, literal_column, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.engine import Dialect
 
-from farmlokal.catalog.access import Access
+from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
 from farmlokal.catalog.keyset import Order, Range
 from farmlokal.catalog.schema import products, search_documents, sellers
@@ -34,12 +45,15 @@ DETAIL_COLUMNS = (
     *(products.c.certification, products.c.price_on, products.c.source),
 )
 
-_SORT_COLUMNS: dict[str, ColumnElement[Any]] = {
-    "price": products.c.price_minor,
-    "name": products.c.name_key,
-    "createdAt": products.c.created_at_us,
-    "unitPrice": products.c.unit_price_minor,
-    "harvestedOn": products.c.harvested_on,
+entries = products.alias("entry")
+"""An index of products, walked for its own sake: what it holds is looked at before the row is looked up."""
+
+_SORT_COLUMNS = {
+    "price": "price_minor",
+    "name": "name_key",
+    "createdAt": "created_at_us",
+    "unitPrice": "unit_price_minor",
+    "harvestedOn": "harvested_on",
 }
 _NULLABLE = frozenset(["unitPrice", "harvestedOn"])
 
@@ -62,30 +76,43 @@ Build = Callable[[Dialect], Statement]
 """Makes a statement for a dialect, when its shape is asked for the first time."""
 
 
-def order(sort: str, *, descending: bool, backward: bool) -> Order:
-    """The order of a sort whose key is a column of products, or of ids."""
-    return Order(products.c.id, _SORT_COLUMNS.get(sort), sort in _NULLABLE, descending, backward)
+def order(sort: str, access: Access, *, descending: bool, backward: bool) -> Order:
+    """The order of a sort whose key is a column of products, or of ids, in the rows that `access` reads."""
+    row = entries if access.checked else products
+    key = row.c[_SORT_COLUMNS[sort]] if sort in _SORT_COLUMNS else None
+    return Order(row.c.id, key, sort in _NULLABLE, descending, backward)
 
 
 def page_sql(of: Order, given: Filters, access: Access, rows: Range, dialect: Dialect) -> Statement:
     """(sort key, *ITEM_COLUMNS) of at most `:page_rows` rows of a range."""
     key = literal_column("NULL") if of.key is None else of.key
     if access.driver is None:
-        walked = _matching(select(key, *ITEM_COLUMNS), given, access, dialect).where(*rows.where)
+        statement = select(key, *ITEM_COLUMNS)
+        walked = (_checked if access.checked else _matching)(statement, given, access, dialect)
+        walked = walked.where(*rows.where)
         return compiled(walked.order_by(*rows.order_by).limit(bindparam("page_rows")), dialect)
     # What is gathered is sorted by key and id alone, in the driver's index; only the page is looked up.
     found: Select[Any] = select(products.c.id)
     found = _matching(found, given, access, dialect, shown=False).where(*rows.where)
     chosen = found.order_by(*rows.order_by).limit(bindparam("page_rows")).subquery("chosen")
-    source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(sellers))
-    statement = select(key, *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
-    return compiled(statement.order_by(*rows.order_by), dialect)
+    source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(products, sellers))
+    shown = select(key, *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
+    return compiled(shown.order_by(*rows.order_by), dialect)
 
 
 def candidates_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(seller id, id) of every product that matches, in no order."""
     columns = (products.c.seller_id, products.c.id)
     return compiled(_matching(select(*columns), given, access, dialect, shown=False), dialect)
+
+
+def sellers_sql(given: Filters, dialect: Dialect) -> Statement:
+    """(id) of the sellers that pass filters of the seller."""
+    demands = (
+        sellers.c.id == bindparam("seller") if name == "seller" else condition(name, given, dialect)
+        for name in given
+    )
+    return compiled(select(sellers.c.id).where(*demands), dialect)
 
 
 def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
@@ -108,6 +135,28 @@ def rows_sql(driver: str, given: Filters, dialect: Dialect) -> Statement:
     return compiled(select(func.count()).select_from(counted), dialect)
 
 
+def sample_sql(
+    given: Filters, sample: Filters, walk: Walk, drivers: Sequence[str], dialect: Dialect
+) -> Statement:
+    """The numbers of `access.Sample`, of the products of a sample."""
+    demands = {name: condition(name, given, dialect) for name in given}
+    served = [demand for name, demand in demands.items() if name in walk.served]
+    checked = [demand for name, demand in demands.items() if name in walk.served | walk.checks]
+    sets = (served, checked, list(demands.values()), *([demands[name]] for name in drivers))
+    one: ColumnElement[int] = literal_column("1")
+    none: ColumnElement[int] = literal_column("0")
+    sums: list[ColumnElement[Any]] = [
+        func.sum(case((and_(true(), *each), one), else_=none)) if each else func.count() for each in sets
+    ]
+    source: FromClause = products
+    if "search" in given:
+        source = source.join(search_documents, _refers(products, search_documents))
+    if given.keys() & OF_SELLERS:
+        source = source.join(sellers, _refers(products, sellers))
+    statement = select(func.count(), *sums).select_from(source).with_hint(products, PRIMARY)
+    return compiled(statement.where(*(condition(name, sample, dialect) for name in sample)), dialect)
+
+
 def greatest_id_sql(dialect: Dialect) -> Statement:
     """The greatest id of a product; NULL when there is none."""
     return compiled(select(func.max(products.c.id)), dialect)
@@ -119,22 +168,41 @@ def _matching(
     """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers."""
     driver = DRIVERS[access.driver] if access.driver else None
     first = None if driver is None else driver.first
-    source: FromClause = products if first is None else first.join(products, _refers(first))
+    source: FromClause = products if first is None else first.join(products, _refers(products, first))
     if "search" in given and first is not search_documents:
-        source = source.join(search_documents, _refers(search_documents))
+        source = source.join(search_documents, _refers(products, search_documents))
     if first is not sellers and (shown or given.keys() & OF_SELLERS):
-        source = source.join(sellers, _refers(sellers))
+        source = source.join(sellers, _refers(products, sellers))
     statement = statement.select_from(source)
     if access.index:
         statement = statement.with_hint(products, access.index)
     if driver is not None and first is not None and driver.first_index:
         statement = statement.with_hint(first, driver.first_index)
-    return statement.where(*(condition(name, given, dialect, access.driver) for name in given))
+    by_index = access.driver == "search"
+    return statement.where(*(condition(name, given, dialect, by_index=by_index) for name in given))
 
 
-def _refers(table: FromClause) -> ColumnElement[bool]:
-    """How a product refers to a table."""
-    column = products.c.seller_id if table is sellers else products.c.search_id
+def _checked(statement: Select[Any], given: Filters, access: Access, dialect: Dialect) -> Select[Any]:
+    """The statement over the rows that pass all filters, with their sellers: first what the index of the walk
+    can check, then the row."""
+    source: FromClause = entries
+    if "search" in given:
+        source = source.join(search_documents, _refers(entries, search_documents))
+    if of_sellers := bool(given.keys() & OF_SELLERS):
+        source = source.join(sellers, _refers(entries, sellers))
+    source = source.join(products, products.c.id == entries.c.id)
+    if not of_sellers:
+        source = source.join(sellers, _refers(products, sellers))
+    demands = (
+        condition(name, given, dialect, row=entries if name in access.checked else products) for name in given
+    )
+    statement = statement.select_from(source).with_hint(entries, access.index).with_hint(products, PRIMARY)
+    return statement.where(*demands)
+
+
+def _refers(row: FromClause, table: FromClause) -> ColumnElement[bool]:
+    """How a product, whose columns `row` has, refers to a table."""
+    column = row.c.seller_id if table is sellers else row.c.search_id
     return column == table.c.id
 
 
@@ -148,7 +216,7 @@ def detail_sql(dialect: Dialect) -> Statement:
     """(*ITEM_COLUMNS, *DETAIL_COLUMNS) of the product `:id`, tombstones left out."""
     statement = (
         select(*ITEM_COLUMNS, *DETAIL_COLUMNS)
-        .select_from(products.join(sellers, _refers(sellers)))
+        .select_from(products.join(sellers, _refers(products, sellers)))
         .where(products.c.id == bindparam("id"), products.c.deleted_at_us.is_(None))
     )
     return compiled(statement, dialect)
