@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile limits fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile limits memory fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -58,6 +58,9 @@ limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers,
 	@FARMLOKAL_TEST_LIMITS_SECONDS=180 FARMLOKAL_TEST_LIMITS_THREADS=200 \
 	  $(BIN)/pytest -s tests/faults/test_rate_limit.py -k law $(ARGS)
 
+memory: $(VENV)/dev.stamp  ## a million queries from a million callers, twice, and what a worker keeps of them; an hour
+	@FARMLOKAL_TEST_MEMORY_REQUESTS=1000000 $(BIN)/pytest -s tests/faults/test_memory.py $(ARGS)
+
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet .
@@ -71,9 +74,10 @@ types: $(VENV)/dev.stamp  ## type check
 imports: $(VENV)/dev.stamp  ## who may import whom
 	@$(IMPORTS)
 
-bench: $(VENV)/run.stamp  ## the benchmarks, some minutes; results in bench/results
+bench: $(VENV)/dev.stamp  ## the benchmarks, ten minutes; results in bench/results
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.listing_speed
+	@$(BIN)/python -m bench.plans
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin
 	@$(COMPILE) $(ARGS) -o requirements/run.lock

@@ -1,6 +1,6 @@
 """The composition root: settings in, wired ASGI application out. The one file that knows every other."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from hashlib import blake2b
 from importlib.metadata import version
@@ -8,8 +8,9 @@ from importlib.resources import files
 from pathlib import Path
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.routing import Router
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
@@ -19,29 +20,47 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
-from farmlokal.ops.preflight import require_durable, require_schema
+from farmlokal.errors import Unauthenticated
+from farmlokal.oauth.upstream import (
+    MemoryTokenStore,
+    RedisTokenStore,
+    TokenCounts,
+    TokenEndpoint,
+    TokenSource,
+    TokenStore,
+)
+from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
+from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
-from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
+from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
 from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
+    "tokens": "Tokens for programs that call others.",
     "operations": "How the service is doing.",
 }
 
+UPSTREAM_CONNECTIONS = 2
+"""Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
+
+PRIVATE = ("/auth/",)
+"""Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
@@ -61,6 +80,10 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
+    http = HttpClient(UPSTREAM_CONNECTIONS)
+    upstream = _upstream(settings, http, redis, keys[0], clock)
+    quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
+    tokens = UpstreamRoutes(upstream, _authorize(settings), quota, clock)
     ops = OpsRoutes(
         database,
         counts,
@@ -68,11 +91,12 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         clock,
         cache=cached,
         redis=redis,
+        upstream=upstream,
         expected_schema=schema,
         private=settings.profile == "production",
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [*catalogue.operations, *ops.operations]
+    operations = [*catalogue.operations, *tokens.operations, *ops.operations]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
 
     @asynccontextmanager
@@ -88,6 +112,10 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
                 await redis.open()
             stack.push_async_callback(cache.close)
             await cache.open()
+            if upstream is not None:
+                stack.push_async_callback(http.close)
+                await http.open()
+                stack.push_async_callback(upstream.close)
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
@@ -95,14 +123,19 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     routes = [*(operation.route for operation in operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
-    if settings.cors_origins:
-        app = CORSMiddleware(
-            app,
-            allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "HEAD"],
-            expose_headers=EXPOSED,
-        )
-    return app
+    return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    public = CORSMiddleware(
+        app, allow_origins=list(origins), allow_methods=["GET", "HEAD"], expose_headers=EXPOSED
+    )
+
+    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
+        private = scope["type"] == "http" and scope["path"].startswith(PRIVATE)
+        await (app if private else public)(scope, receive, send)
+
+    return choose
 
 
 def _cache(
@@ -125,13 +158,71 @@ def _admission(
     settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
 ) -> Admission | None:
     """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
+    limited = _limiter(settings, "default", redis, clock, counts)
+    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost)
+
+
+def _limiter(
+    settings: Settings, name: str, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+) -> tuple[Limiter, Policy] | None:
+    """A quota of its own by the numbers of the settings."""
     if settings.rate_limit is None:
         return None
     limit = settings.rate_limit
-    policy = Policy("default", limit.requests, limit.window_s, limit.burst)
-    limiter: Limiter = (
-        RedisLimiter(redis, policy, clock, counts)
-        if redis is not None
-        else MemoryLimiter(policy, clock, counts)
+    policy = Policy(name, limit.requests, limit.window_s, limit.burst)
+    if redis is None:
+        return MemoryLimiter(policy, clock, counts), policy
+    return RedisLimiter(redis, policy, clock, counts), policy
+
+
+def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None:
+    """The provider of upstream tokens, where the settings name one."""
+    url, name = settings.upstream_token_url, settings.upstream_client_id
+    secret = settings.upstream_client_secret
+    if url is None or name is None or secret is None:  # none of them: the settings see to that
+        return None
+    return TokenEndpoint(
+        http,
+        url.get_secret_value(),
+        name,
+        secret.get_secret_value(),
+        settings.upstream_scope,
+        settings.upstream_auth,
     )
-    return Admission(limiter, policy, Peers(settings.trusted_proxies), cost)
+
+
+async def examine_upstream(settings: Settings) -> list[Finding]:
+    """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
+    http = HttpClient(1)
+    endpoint = token_endpoint(settings, http)
+    if endpoint is None:
+        return []
+    try:
+        await http.open()
+        return [await examine_provider(endpoint)]
+    finally:
+        await http.close()
+
+
+def _upstream(
+    settings: Settings, http: HttpClient, redis: RedisConnections | None, key: bytes, clock: SystemClock
+) -> TokenSource | None:
+    """The upstream token of this process, or of all that share a Redis."""
+    endpoint, counts = token_endpoint(settings, http), TokenCounts()
+    if endpoint is None:
+        return None
+    store: TokenStore = (
+        RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
+    )
+    return TokenSource(endpoint, store, clock, counts)
+
+
+def _authorize(settings: Settings) -> Authorize:
+    """Who is given the upstream token: in development whoever is on this machine."""
+
+    async def authorize(request: Request) -> Caller:
+        if settings.profile == "development" and is_loopback(request.scope):
+            return Caller("address", request.scope["client"][0])
+        raise Unauthenticated("This needs an access token with the scope upstream:token.")
+
+    return authorize

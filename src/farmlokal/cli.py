@@ -17,6 +17,7 @@ import click
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
 from farmlokal.ops.preflight import examine, require_durable, require_schema
+from farmlokal.outside import simulate_beside, simulator
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
@@ -29,6 +30,13 @@ if TYPE_CHECKING:
 
 FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
+
+_PAGES = {
+    "/api/products": "the catalogue",
+    "/auth/token": "the token for the supplier, for callers on this machine",
+    "/docs": "the API",
+    "/readyz": "health",
+}
 
 env_file_option = click.option(
     "--env-file",
@@ -76,11 +84,15 @@ def serve(host: str | None, port: int | None, workers: int, env_file: Path | Non
 def dev(port: int | None, env_file: Path | None) -> None:
     """Migrate, generate a first catalogue, and serve.
 
-    This is `make run`; a catalogue that is there stays as it is.
+    This is `make run`; a catalogue that is there stays as it is. Where no provider of upstream tokens is set,
+    a simulated one is started beside the server.
     """
     from farmlokal.server import serve as run
 
     settings = _settings(env_file, None, port)
+    if settings.profile == "development" and settings.upstream_token_url is None:
+        os.environ |= simulate_beside(settings.port)
+        settings = _settings(env_file, None, port)
     _migrate(settings)
     if asyncio.run(_is_empty(settings)):
         asyncio.run(_seed(settings, FIRST_CATALOGUE, 0))
@@ -125,6 +137,9 @@ def import_files(files: tuple[Path, ...], env_file: Path | None) -> None:
     asyncio.run(_import(settings, files))
 
 
+app.add_command(simulator)
+
+
 @app.command()
 @env_file_option
 def doctor(env_file: Path | None) -> None:
@@ -132,10 +147,13 @@ def doctor(env_file: Path | None) -> None:
 
     Each line that fails says what mends it.
     """
+    from farmlokal.app import examine_upstream
+
     settings = _settings(env_file)
     for name, value in settings.masked().items():
         click.echo(f"     {name} = {value}")
     findings = asyncio.run(examine(_database(settings), newest()))
+    findings += asyncio.run(examine_upstream(settings))
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
     if not all(finding.ok for finding in findings):
@@ -246,7 +264,7 @@ def _announce(settings: Settings) -> None:
     click.echo(f"FarmLokal ({settings.profile}) listens on {base}")
     if settings.profile == "development":
         click.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
-        for path, what in (("/api/products", "the catalogue"), ("/docs", "the API"), ("/readyz", "health")):
+        for path, what in _PAGES.items():
             click.echo(f"  {base}{path:<14} {what}")
 
 

@@ -23,6 +23,7 @@ from starlette.types import ASGIApp
 from farmlokal.platform.database.port import READ_QUEUE_LIMIT
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, connect, new_database, run
+from tests.support.provider import simulated
 
 JUSTIFIED = {
     # A bug of ours, by definition; `tests/platform/web/test_gate.py` makes one.
@@ -42,19 +43,20 @@ class Documented(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def documented(tmp_path_factory: pytest.TempPathFactory) -> Documented:
-    """One for this module: nothing here writes."""
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documented]:
+    """One for this module: nothing here writes. A provider of upstream tokens is beside it."""
     path = new_database(tmp_path_factory.mktemp("openapi"))
     connection = connect(path)
     furnish(Shelf(connection))
     connection.close()
-    app = application(path)
+    with simulated() as provider:
+        app = application(path, provider.settings)
 
-    async def go() -> Any:
-        async with calling(app) as caller:
-            return (await caller.get("/openapi.json")).json()
+        async def go() -> Any:
+            async with calling(app) as caller:
+                return (await caller.get("/openapi.json")).json()
 
-    return Documented(app, run(go()), path)
+        yield Documented(app, run(go()), path)
 
 
 def ask(app: ASGIApp, *requests: tuple[str, dict[str, str]]) -> list[httpx2.Response]:
@@ -167,6 +169,8 @@ def requests_for(path: str, conditional: bool) -> list[tuple[str, dict[str, str]
         (path.replace("{id}", "999999"), {}),
         (path.replace("{id}", "x"), {}),
     ]
+    if here == "/auth/token":
+        found.append((here, {"host": "shop.example"}))
     return found + ([(here, {"if-none-match": "*"})] if conditional else [])
 
 
@@ -179,7 +183,7 @@ def test_every_documented_status_is_reached(documented: Documented) -> None:
         if "429" in operation["responses"]:
             answers += ask(limited(documented.database), (here := concrete(path), {}), (here, {}))
         if "503" in operation["responses"]:
-            # Facets that nobody asks for cost the database nothing.
+            # Facets that nobody asks for cost the database nothing. Of a token the provider is away, there.
             last = concrete(path) + ("?facets=state" if "facets" in path else "")
             answers.append(busy(application(documented.database), last))
         for answer in answers:

@@ -26,6 +26,10 @@ class ManualClock(SystemClock):
         """Seconds."""
         return self._us / 1_000_000
 
+    def lived_s(self) -> float:
+        """Seconds."""
+        return self.monotonic_s()
+
     def today(self) -> date:
         """The date in UTC."""
         return datetime.fromtimestamp(self._us // 1_000_000, UTC).date()

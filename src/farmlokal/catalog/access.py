@@ -33,7 +33,7 @@ JOINED_S = 0.5e-6
 """To look at the seller or the wording of an entry."""
 IN_ORDER_OF_IDS_S = 0.6e-6
 """To pass over a row of the table itself, in its own order."""
-SHORTEST_WALK_S, LONGEST_WALK_S = 0.010, 0.3
+SHORTEST_WALK_S, LONGEST_WALK_S = 0.025, 0.3
 """How long a walk may take at least before it is given up, since a busy machine is slow, and at most: the
 statement limit leaves as much and more for the gathering."""
 
@@ -47,6 +47,7 @@ _SORT_INDEXES = {
 }
 
 _CATEGORY_INDEXES = {
+    "id": "ix_products_category",
     "price": "ix_products_category_by_price",
     "name": "ix_products_category_by_name",
     "createdAt": "ix_products_category_by_created",
@@ -65,7 +66,8 @@ _RANGES = {"price": "price", "harvestedOn": "harvested_after"}
 class Access:
     """The index by which products are read, and the filter that drives; without one the index is walked.
 
-    `checked` are the filters of a walk that are checked in its index, before the row is looked up.
+    `checked` are the filters that are checked in the index before the row is looked up; none where there is
+    nothing to look at but the index, or the row.
     """
 
     index: str
@@ -108,21 +110,23 @@ OF_THE_SELLER = OF_SELLERS | {"seller", "radius"}
 """Filters that choose sellers: where these are walked, they are chosen first."""
 
 
-def gather(driver: str) -> Access:
-    """The access by a filter's own index."""
-    return Access(DRIVERS[driver].index, driver)
+def gather(driver: str, given: Filters) -> Access:
+    """The access by a filter's own index, which checks what it holds before the rows are looked up."""
+    holds = DRIVERS[driver].holds
+    return Access(
+        DRIVERS[driver].index, driver, frozenset(holds & given.keys() if given.keys() - holds else ())
+    )
 
 
 def walk(query: ListingQuery) -> Walk:
     """The walk of a query; below one category there is an index for each sort."""
     served = {"alive", _RANGES.get(query.sort, "alive")}
-    if query.sort == "id":
-        return Walk(PRIMARY, frozenset(served), frozenset())
     index = _SORT_INDEXES[query.sort]
-    if len(query.category) == 1 and query.sort in _CATEGORY_INDEXES:
+    if len(query.category) == 1:
         index = _CATEGORY_INDEXES[query.sort]
         served.add("category")
-    return Walk(index, frozenset(served), _HOLDS.get(index, CHECKED))
+    checks = frozenset() if query.sort == "id" else _HOLDS.get(index, CHECKED)
+    return Walk(index, frozenset(served), checks)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,10 +170,15 @@ def walk_s(sample: Sample, way: Walk, given: Filters, products: int, rows: int) 
     return passed * (ENTRY_S + _joined_s(given)) + looked_up * ROW_S
 
 
-def gather_s(driver: str, rows: int, given: Filters) -> float:
+def gather_s(driver: str, rows: int, given: Filters, sample: Sample) -> float:
     """How long it takes to read `rows` of a driver and to sort what matches."""
-    covered = given.keys() <= DRIVERS[driver].holds
-    return rows * (2 * ENTRY_S + (0.0 if covered else ROW_S))
+    holds = DRIVERS[driver].holds
+    if given.keys() <= holds:
+        return rows * 2 * ENTRY_S
+    looked_up = float(rows)
+    for name in holds & sample.alone.keys() - {driver}:
+        looked_up *= max(sample.alone[name], 0.5) / max(sample.seen, 1)
+    return rows * 2 * ENTRY_S + looked_up * ROW_S
 
 
 def limit_s(instead_s: float) -> float:

@@ -61,8 +61,10 @@ DRIVERS: Mapping[str, Driver] = {
     "updated_since": Driver("ix_products_updated", frozenset()),
     "organic": Driver("ix_products_organic", frozenset()),
     "in_stock": Driver("ix_products_stock", frozenset()),
+    "all": Driver(_OF_SELLER, _ALL),
 }
-"""`alive` is missing on purpose: deleted products are few."""
+"""`alive` is missing on purpose: deleted products are few. `all` is no filter: it reads every product, in an
+index that holds all that is sorted, checked and counted."""
 
 
 def filters(
@@ -132,6 +134,10 @@ def condition(
     if name == "search":
         words = sum(parameter.startswith("search_infix_") for parameter in values)
         return fulltext.matching(dialect) if by_index else fulltext.contains(words)
+    if name == "price":
+        return _between(row.c.price_minor, "price", values)
+    if name == "in_stock":
+        return _between(row.c.stock_milli, "stock", values)
     if name == "relevance":
         words = sum(parameter.startswith("search_word_") for parameter in values)
         return fulltext.relevance(words) == bindparam("search_class")
@@ -142,6 +148,13 @@ def _one_of(column: ColumnElement[Any], names: Iterable[str]) -> ColumnElement[b
     """One value is an equality, which lets an index that goes on after the column give the order as well."""
     values: list[ColumnElement[Any]] = [bindparam(name) for name in names]
     return column == values[0] if len(values) == 1 else column.in_(values)
+
+
+def _between(column: ColumnElement[Any], name: str, values: Mapping[str, Any]) -> ColumnElement[bool]:
+    """A range, or the one value that it is: MariaDB reads and sorts all rows of BETWEEN 60 AND 60."""
+    if name in values:
+        return column == bindparam(name)
+    return column.between(bindparam(f"{name}_low"), bindparam(f"{name}_high"))
 
 
 def _one(name: str, encode: Callable[[Any], Any] = lambda value: value) -> Callable[[ListingQuery], Any]:
@@ -159,6 +172,8 @@ def _ids(query: ListingQuery) -> dict[str, int] | None:
 def _price(query: ListingQuery) -> dict[str, int] | None:
     if query.min_price is None and query.max_price is None:
         return None
+    if query.min_price == query.max_price:
+        return {"price": query.min_price or 0}
     return {
         "price_low": query.min_price or 0,
         "price_high": HIGHEST if query.max_price is None else query.max_price,
@@ -168,7 +183,7 @@ def _price(query: ListingQuery) -> dict[str, int] | None:
 def _stock(query: ListingQuery) -> dict[str, int] | None:
     if query.in_stock is None:
         return None
-    return {"stock_low": 1, "stock_high": HIGHEST} if query.in_stock else {"stock_low": 0, "stock_high": 0}
+    return {"stock_low": 1, "stock_high": HIGHEST} if query.in_stock else {"stock": 0}
 
 
 _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
@@ -185,13 +200,11 @@ _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
 
 _CONDITIONS: dict[str, Callable[[FromClause], ColumnElement[bool]]] = {
     "alive": lambda row: row.c.deleted_at_us.is_(None),
-    "price": lambda row: row.c.price_minor.between(bindparam("price_low"), bindparam("price_high")),
     "state": lambda _: sellers.c.state_key == bindparam("state"),
     "district": lambda _: sellers.c.district_key == bindparam("district"),
     "unplaced": lambda _: sellers.c.latitude_e6.is_(None),
     "seller": lambda row: row.c.seller_id == bindparam("seller"),
     "organic": lambda row: row.c.organic == bindparam("organic"),
-    "in_stock": lambda row: row.c.stock_milli.between(bindparam("stock_low"), bindparam("stock_high")),
     "harvested_after": lambda row: row.c.harvested_on > bindparam("harvested_after"),
     "updated_since": lambda row: row.c.updated_at_us >= bindparam("updated_since"),
 }

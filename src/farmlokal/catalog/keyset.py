@@ -16,6 +16,7 @@ Walking back reads the same ranges in reverse order, each reversed; the caller t
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_
@@ -50,28 +51,38 @@ class Range(NamedTuple):
     order_by: list[ColumnElement[Any]]
 
 
-def ranges(order: Order, position: Position | None, *, merged: bool) -> list[Range]:
+def ranges(order: Order, position: Position | None, *, merged: bool) -> tuple[Range, ...]:
     """The ranges after `position`, in the order in which they are read."""
+    at = None if position is None else (position.key is None, position.inclusive)
+    return _ranges(order, at, merged=merged)
+
+
+# Building a range costs as much as a tenth of reading it, and there are few different ones.
+@lru_cache(maxsize=256)
+def _ranges(order: Order, at: tuple[bool, bool] | None, *, merged: bool) -> tuple[Range, ...]:
+    """`at` is what statements depend on of a position: whether it has no key, and whether it is inclusive."""
+    unkeyed_at, inclusive = at or (False, False)
     tie = _directed(order, [order.tie])
-    beyond_tie = [] if position is None else [_beyond(order, order.tie, "after_tie", position.inclusive)]
+    beyond_tie = [] if at is None else [_beyond(order, order.tie, "after_tie", inclusive)]
     if order.key is None:
-        return [Range(beyond_tie, tie)]
+        return (Range(beyond_tie, tie),)
     by_key = _directed(order, [order.key, order.tie])
     keyed = Range([order.key.is_not(None)] if order.nullable else [], by_key)
     unkeyed = Range([order.key.is_(None)], tie)
-    if position is None:
-        return [keyed, unkeyed][:: -1 if order.backward else 1] if order.nullable else [keyed]
-    if position.key is None:
+    if at is None:
+        both = (unkeyed, keyed) if order.backward else (keyed, unkeyed)
+        return both if order.nullable else (keyed,)
+    if unkeyed_at:
         rest = Range([*unkeyed.where, *beyond_tie], tie)
-        return [rest, keyed] if order.backward else [rest]
+        return (rest, keyed) if order.backward else (rest,)
     tied = [order.key == bindparam("after_key"), *beyond_tie]
     following = _beyond(order, order.key, "after_key", inclusive=False)
     found = (
-        [Range([or_(following, and_(*tied))], by_key)]
+        (Range([or_(following, and_(*tied))], by_key),)
         if merged
-        else [Range(tied, tie), Range([following], by_key)]
+        else (Range(tied, tie), Range([following], by_key))
     )
-    return found if order.backward or not order.nullable else [*found, unkeyed]
+    return found if order.backward or not order.nullable else (*found, unkeyed)
 
 
 def whole(order: Order, position: Position | None) -> Range:

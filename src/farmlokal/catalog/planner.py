@@ -16,6 +16,9 @@ ESTIMATE_LIFE_S = 30.0
 ESTIMATES = 4096
 """Most counts kept, some 500 bytes each. When full, all are dropped."""
 
+NOWHERE = Walk("", frozenset(), frozenset())
+"""No walk: every filter may drive."""
+
 
 class Planner:
     """What the number of matches advises."""
@@ -33,7 +36,7 @@ class Planner:
         if not drivers:
             return Plan(walked)
         if "ids" in drivers:
-            return Plan(gather("ids"))
+            return Plan(gather("ids", given))
         began, instead = self._instead.get(_key(walk.index, given), (0.0, None))
         if instead is not None and self._clock.monotonic_s() - began < ESTIMATE_LIFE_S:
             return instead
@@ -43,7 +46,7 @@ class Planner:
             return Plan(walked, access.SHORTEST_WALK_S)
         walk_s = access.walk_s(sample, walk, given, products, rows)
         driver, gather_s = await self._cheapest(given, drivers, sample, products)
-        return Plan(gather(driver)) if gather_s < walk_s else Plan(walked, access.limit_s(gather_s))
+        return Plan(gather(driver, given)) if gather_s < walk_s else Plan(walked, access.limit_s(gather_s))
 
     async def instead(self, given: Filters, walk: Walk, after: Plan) -> Plan:
         """What to do after a walk that took too long.
@@ -52,25 +55,24 @@ class Planner:
         that is expected to be over sooner; which is then remembered for a while.
         """
         sample, products = await self._sample(given, walk), await self._products()
-        driver, gather_s = await self._cheapest(given, _drivers(given, walk), sample, products)
+        driver, gather_s = await self._cheapest(given, [*_drivers(given, walk), "all"], sample, products)
         if after.limit_s is not None and after.limit_s < access.limit_s(gather_s):
             return Plan(after.access, access.limit_s(gather_s))
         to_the_end = access.walk_s(sample, walk, given, products, products)
-        plan = Plan(gather(driver) if gather_s < to_the_end else walk.access(given))
+        plan = Plan(gather(driver, given) if gather_s < to_the_end else walk.access(given))
         if len(self._instead) >= ESTIMATES:
             self._instead.clear()
         self._instead[_key(walk.index, given)] = (self._clock.monotonic_s(), plan)
         return plan
 
     async def all_rows(self, given: Filters) -> Access:
-        """How every row of a query is read: by the filter with the fewest, or as the engine likes."""
-        nowhere = Walk("", frozenset(), frozenset())
-        drivers = _drivers(given, nowhere)
+        """How every row of a query is read."""
+        drivers = _drivers(given, NOWHERE)
         if not drivers:
-            return Access("")
-        sample, products = await self._sample(given, nowhere), await self._products()
-        driver, gather_s = await self._cheapest(given, drivers, sample, products)
-        return gather(driver) if gather_s < products * access.IN_ORDER_OF_IDS_S else Access("")
+            return gather("all", given)
+        sample, products = await self._sample(given, NOWHERE), await self._products()
+        driver, _ = await self._cheapest(given, [*drivers, "all"], sample, products)
+        return gather(driver, given)
 
     async def _cheapest(
         self, given: Filters, drivers: list[str], sample: Sample, products: int
@@ -78,11 +80,11 @@ class Planner:
         """The filter that is gathered by soonest, and how long that takes."""
         times = {}
         for name in drivers:
-            hits = sample.alone[name]
+            hits = sample.alone.get(name, sample.seen)
             rows = products * hits // max(sample.seen, 1)
-            if hits < access.SEEN_ENOUGH:
+            if hits < access.SEEN_ENOUGH and name != "all":
                 rows = max(rows, await self._count(name, given))
-            times[name] = access.gather_s(name, rows, given)
+            times[name] = access.gather_s(name, rows, given, sample)
         best = min(times, key=lambda name: times[name])
         return best, times[best]
 
@@ -91,7 +93,7 @@ class Planner:
         size = min(access.SAMPLE, max(access.LEAST_SAMPLE, products // access.SAMPLED_SHARE))
         step = max(1, products // size)
         here = sampled(self._reader.dialect, range(max(1, step // 2), products + 1, step) or [1])
-        drivers = _drivers(given, Walk("", frozenset(), frozenset()))
+        drivers = _drivers(given, NOWHERE)
         seen, served, checked, matching, *alone = await self._estimate(
             ("sample", walk, *_key("", given)),
             ("sample", walk, *arity(given)),
@@ -101,8 +103,9 @@ class Planner:
         return Sample(seen, served, checked, matching, dict(zip(drivers, alone, strict=True)))
 
     async def _count(self, name: str, given: Filters) -> int:
-        """Rows of one filter, up to `COUNT_CEILING`."""
-        alone = {each: given[each] for each in (name, "relevance") if each in given}
+        """Rows of one filter, up to `COUNT_CEILING`; of a search in one class of relevance, of that class."""
+        ranked = ("relevance",) if name == "search" else ()
+        alone = {each: given[each] for each in (name, *ranked) if each in given}
         (count,) = await self._estimate(
             _key("rows", alone),
             ("rows", *arity(alone)),

@@ -5,9 +5,11 @@ read from left to right and products by the index that `access` names (`platform
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
+    ColumnClause,
     ColumnElement,
     FromClause,
     Select,
@@ -23,9 +25,10 @@ from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
-from farmlokal.catalog.keyset import Order, Range
+from farmlokal.catalog.keyset import Order, Range, whole
 from farmlokal.catalog.schema import products, search_documents, sellers
 from farmlokal.platform.database.compilers import PRIMARY
+from farmlokal.platform.database.json_rows import in_integers
 
 FACET_VALUES = 1000
 """Most values of one facet: more districts than India has."""
@@ -57,7 +60,7 @@ _SORT_COLUMNS = {
 }
 _NULLABLE = frozenset(["unitPrice", "harvestedOn"])
 
-_FACETS: dict[str, ColumnElement[Any]] = {
+_FACETS: dict[str, ColumnClause[Any]] = {
     "category": products.c.category_id,
     "state": sellers.c.state,
     "district": sellers.c.district,
@@ -85,19 +88,22 @@ def order(sort: str, access: Access, *, descending: bool, backward: bool) -> Ord
 
 def page_sql(of: Order, given: Filters, access: Access, rows: Range, dialect: Dialect) -> Statement:
     """(sort key, *ITEM_COLUMNS) of at most `:page_rows` rows of a range."""
-    key = literal_column("NULL") if of.key is None else of.key
     if access.driver is None:
-        statement = select(key, *ITEM_COLUMNS)
-        walked = (_checked if access.checked else _matching)(statement, given, access, dialect)
-        walked = walked.where(*rows.where)
+        walked = _matching(select(_key(of), *ITEM_COLUMNS), given, access, dialect).where(*rows.where)
         return compiled(walked.order_by(*rows.order_by).limit(bindparam("page_rows")), dialect)
     # What is gathered is sorted by key and id alone, in the driver's index; only the page is looked up.
-    found: Select[Any] = select(products.c.id)
+    found: Select[Any] = select(of.tie)
     found = _matching(found, given, access, dialect, shown=False).where(*rows.where)
     chosen = found.order_by(*rows.order_by).limit(bindparam("page_rows")).subquery("chosen")
     source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(products, sellers))
-    shown = select(key, *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
-    return compiled(shown.order_by(*rows.order_by), dialect)
+    key = None if of.key is None else products.c[cast("ColumnClause[Any]", of.key).name]
+    shown = replace(of, tie=products.c.id, key=key)
+    statement = select(_key(shown), *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
+    return compiled(statement.order_by(*whole(shown, None).order_by), dialect)
+
+
+def _key(of: Order) -> ColumnElement[Any]:
+    return literal_column("NULL") if of.key is None else of.key
 
 
 def candidates_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
@@ -106,13 +112,16 @@ def candidates_sql(given: Filters, access: Access, dialect: Dialect) -> Statemen
     return compiled(_matching(select(*columns), given, access, dialect, shown=False), dialect)
 
 
-def sellers_sql(given: Filters, dialect: Dialect) -> Statement:
-    """(id) of the sellers that pass filters of the seller."""
-    demands = (
-        sellers.c.id == bindparam("seller") if name == "seller" else condition(name, given, dialect)
-        for name in given
-    )
-    return compiled(select(sellers.c.id).where(*demands), dialect)
+def places_sql(given: Filters, dialect: Dialect) -> Statement:
+    """(id, latitude, longitude) of the sellers that pass filters of the seller, or lie in the `band`."""
+    of_id: dict[str, ColumnElement[bool]] = {
+        "band": sellers.c.latitude_e6.between(bindparam("low"), bindparam("high")),
+        "seller": sellers.c.id == bindparam("seller"),
+        "radius": in_integers(dialect, sellers.c.id, "radius"),
+    }
+    demands = (of_id[name] if name in of_id else condition(name, given, dialect) for name in given)
+    columns = (sellers.c.id, sellers.c.latitude_e6, sellers.c.longitude_e6)
+    return compiled(select(*columns).where(*demands), dialect)
 
 
 def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
@@ -122,9 +131,17 @@ def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
 
 def facet_sql(facet: str, given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(value, count) of one facet, most frequent first, at most `FACET_VALUES`."""
-    value, rows = _FACETS[facet], func.count()
-    statement = _matching(select(value, rows), given, access, dialect)
-    return compiled(statement.group_by(value).order_by(rows.desc(), value).limit(FACET_VALUES), dialect)
+    value, rows = _FACETS[facet], cast("ColumnElement[Any]", func.count())
+    if value.table is not sellers:
+        counted = _matching(select(value, rows), given, access, dialect, shown=False)
+    else:  # by seller first: there are far fewer of them to look up than products
+        seller = products.c.seller_id
+        of_seller = select(seller, rows.label("rows_of_seller")).group_by(seller)
+        by_seller = _matching(of_seller, given, access, dialect, shown=False).subquery("by_seller")
+        rows = func.sum(by_seller.c.rows_of_seller)
+        source = by_seller.join(sellers, by_seller.c.seller_id == sellers.c.id)
+        counted = select(value, rows).select_from(source)
+    return compiled(counted.group_by(value).order_by(rows.desc(), value).limit(FACET_VALUES), dialect)
 
 
 def rows_sql(driver: str, given: Filters, dialect: Dialect) -> Statement:
@@ -165,39 +182,32 @@ def greatest_id_sql(dialect: Dialect) -> Statement:
 def _matching(
     statement: Select[Any], given: Filters, access: Access, dialect: Dialect, *, shown: bool = True
 ) -> Select[Any]:
-    """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers."""
+    """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers.
+
+    Where there is something to check in the index first, the row is joined to what has passed.
+    """
+    row: FromClause = entries if access.checked else products
     driver = DRIVERS[access.driver] if access.driver else None
     first = None if driver is None else driver.first
-    source: FromClause = products if first is None else first.join(products, _refers(products, first))
+    source = row if first is None else first.join(row, _refers(row, first))
     if "search" in given and first is not search_documents:
-        source = source.join(search_documents, _refers(products, search_documents))
-    if first is not sellers and (shown or given.keys() & OF_SELLERS):
+        source = source.join(search_documents, _refers(row, search_documents))
+    if asked := bool(given.keys() & OF_SELLERS) and first is not sellers:
+        source = source.join(sellers, _refers(row, sellers))
+    if access.checked:
+        source = source.join(products, products.c.id == entries.c.id)
+        statement = statement.with_hint(products, PRIMARY)
+    if shown and not asked and first is not sellers:
         source = source.join(sellers, _refers(products, sellers))
-    statement = statement.select_from(source)
-    if access.index:
-        statement = statement.with_hint(products, access.index)
+    statement = statement.select_from(source).with_hint(row, access.index)
     if driver is not None and first is not None and driver.first_index:
         statement = statement.with_hint(first, driver.first_index)
-    by_index = access.driver == "search"
-    return statement.where(*(condition(name, given, dialect, by_index=by_index) for name in given))
-
-
-def _checked(statement: Select[Any], given: Filters, access: Access, dialect: Dialect) -> Select[Any]:
-    """The statement over the rows that pass all filters, with their sellers: first what the index of the walk
-    can check, then the row."""
-    source: FromClause = entries
-    if "search" in given:
-        source = source.join(search_documents, _refers(entries, search_documents))
-    if of_sellers := bool(given.keys() & OF_SELLERS):
-        source = source.join(sellers, _refers(entries, sellers))
-    source = source.join(products, products.c.id == entries.c.id)
-    if not of_sellers:
-        source = source.join(sellers, _refers(products, sellers))
-    demands = (
-        condition(name, given, dialect, row=entries if name in access.checked else products) for name in given
-    )
-    statement = statement.select_from(source).with_hint(entries, access.index).with_hint(products, PRIMARY)
-    return statement.where(*demands)
+    for name in given:
+        of_row = row if name in access.checked else products
+        statement = statement.where(
+            condition(name, given, dialect, by_index=access.driver == "search", row=of_row)
+        )
+    return statement
 
 
 def _refers(row: FromClause, table: FromClause) -> ColumnElement[bool]:

@@ -23,6 +23,9 @@ LOCK_WAIT_S = 5
 """How long a migration waits for a lock before it gives up, so that no reader queues behind it for longer
 (MySQL's own default is a day)."""
 
+CONNECT_S = 10
+"""Longest a connection may take: nobody waits for it but the migration itself."""
+
 TURN_WAIT_S = 60
 """How long a migrator waits for another one to be done: longer than any chapter takes when empty."""
 
@@ -54,7 +57,7 @@ async def _upgrade_mysql(address: "Address") -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # needs greenlet, which only `mysql` installs
 
     from farmlokal.platform.database.mysql_faults import Failed, Kind, kind_of
-    from farmlokal.platform.database.mysql_link import CONNECT_S, accepted_engine
+    from farmlokal.platform.database.mysql_link import accepted_engine
 
     settings = {
         "connect_timeout": CONNECT_S,

@@ -4,6 +4,7 @@ import platform
 from typing import NamedTuple
 
 from farmlokal.errors import DomainError, Unavailable
+from farmlokal.oauth.upstream import NoGrant, Timing, TokenEndpoint
 from farmlokal.ops.health import check_database
 from farmlokal.platform.database.port import Database, Transaction
 
@@ -49,6 +50,18 @@ async def examine(database: Database, expected_schema: str) -> list[Finding]:
     finally:
         await database.close()
     return findings
+
+
+async def examine_provider(endpoint: TokenEndpoint, timing: Timing = Timing()) -> Finding:  # noqa: B008
+    """Ask the provider of upstream tokens for one: the only way to know whether it would give it."""
+    what = "the provider of upstream tokens"
+    try:
+        grant = await endpoint.fetch(timing.call_s)
+    except NoGrant as failure:
+        return Finding(False, f"{what}: {failure}; see FARMLOKAL_UPSTREAM_TOKEN_URL and those beside it")
+    if grant.life_s <= timing.least_s:
+        return Finding(False, f"{what}: its tokens live for {grant.life_s:.0f} s, which is too short")
+    return Finding(True, f"{what} gives tokens that live for {grant.life_s:.0f} s")
 
 
 async def _nothing(tx: Transaction) -> None:

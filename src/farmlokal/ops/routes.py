@@ -12,6 +12,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import BaseRoute, Route
 
 from farmlokal.errors import Forbidden, NotFound
+from farmlokal.oauth.upstream import TokenSource, TokenState
 from farmlokal.ops.health import Readiness, check_database, check_redis
 from farmlokal.platform.cache import CacheCounts
 from farmlokal.platform.clock import SystemClock
@@ -60,7 +61,8 @@ class RateLimiting(Struct, frozen=True, rename="camel"):
 
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
-    cache by outcome (and errors of Redis that were gone around), Redis where there is one."""
+    cache by outcome (and errors of Redis that were gone around), Redis and the upstream token where there is
+    one."""
 
     status: str
     uptime: float
@@ -70,6 +72,7 @@ class Metrics(Struct, frozen=True):
     cache: Mapping[str, int]
     redis: RedisState | None
     rate_limit: RateLimiting = msgspec.field(name="rateLimit")
+    upstream_token: TokenState | None = msgspec.field(name="upstreamToken")
 
 
 class OpsRoutes:
@@ -84,6 +87,7 @@ class OpsRoutes:
         *,
         cache: CacheCounts,
         redis: RedisConnections | None,
+        upstream: TokenSource | None,
         expected_schema: str,
         private: bool,
         docs_path: Path,
@@ -94,6 +98,7 @@ class OpsRoutes:
         self._clock = clock
         self._cache = cache
         self._redis = redis
+        self._upstream = upstream
         self._expected_schema = expected_schema
         self._private = private
         self._docs_path = docs_path
@@ -133,6 +138,7 @@ class OpsRoutes:
                 cache=self._cache.by_name,
                 rate_limit=limiting,
                 redis=self._redis.state() if self._redis else None,
+                upstream_token=self._upstream.state() if self._upstream else None,
             )
         )
 

@@ -4,6 +4,8 @@ import time
 from datetime import UTC, date, datetime, timedelta
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001  naive on purpose: adding to it is cheaper, the zone is UTC
+# Linux stops its monotonic clock while the machine sleeps, and has this one besides; macOS has no such pair.
+_LIFE = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
@@ -16,6 +18,11 @@ class SystemClock:
     def monotonic_s(self) -> float:
         """Seconds on a clock that is never set: for durations and deadlines."""
         return time.monotonic()
+
+    def lived_s(self) -> float:
+        """Seconds on a clock that is never set and goes on while the machine sleeps: for the lives of
+        credentials."""
+        return time.clock_gettime(_LIFE)
 
     def today(self) -> date:
         """The date in UTC."""

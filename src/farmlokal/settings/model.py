@@ -1,11 +1,11 @@
 """The settings as the program has them: loaded, checked against each other, or refused with every reason."""
 
 from collections.abc import Iterator, Mapping
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Self
 
 from farmlokal.errors import Fault
+from farmlokal.platform.web.loopback import is_loopback_name
 from farmlokal.settings.sources import read, variable
 from farmlokal.settings.table import DEVELOPMENT_SECRET_KEY, SettingsTable
 from farmlokal.settings.values import SECRET_KEY_BYTES, Refused
@@ -81,7 +81,7 @@ class Settings(SettingsTable):
                 yield name, "missing", f"a value once {variable('upstream_token_url')} is given"
 
     def _broken_in_development(self) -> Iterator[tuple[str, str, str]]:
-        if not _is_loopback(self.host):
+        if not is_loopback_name(self.host):
             yield "host", "unsafe", "a loopback address in development; production may listen elsewhere"
 
     def _broken_in_production(self) -> Iterator[tuple[str, str, str]]:
@@ -102,11 +102,3 @@ class Settings(SettingsTable):
             yield "webhook_secrets", "unsafe" if secrets else "missing", accepted
         if self.public_url and not self.public_url.startswith("https://"):
             yield "public_url", "unsafe", "an https:// URL in production"
-
-
-def _is_loopback(host: str) -> bool:
-    """RFC 6761 §6.3: `localhost` and the names under it are loopback too."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -1,16 +1,17 @@
 """MySQL and MariaDB as they are found: versions, settings, durability, migrations, refusals in words."""
 
 import asyncio
-import io
 import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from sqlalchemy import create_engine, event
 
 from farmlokal.errors import DomainError, Invalid, Unavailable
 from farmlokal.migrations import newest, online
@@ -20,7 +21,7 @@ from farmlokal.platform.database import database_at
 from farmlokal.platform.database.mysql_address import Address
 from farmlokal.platform.database.mysql_link import READ, accepted_engine
 from farmlokal.platform.database.mysql_pool import RECYCLE_S, Pool
-from farmlokal.platform.database.port import Database, Transaction
+from farmlokal.platform.database.port import Database
 from tests.support import mariadb_for_now
 from tests.support.catalogue import run
 from tests.support.mariadb_for_now import MariaDb
@@ -210,9 +211,9 @@ def test_refusals_say_what_to_mend_and_no_secret(mariadb: MariaDb) -> None:
 
 def test_an_address_hides_its_password() -> None:
     """An address prints without user and password; each part may hold any character, percent-encoded."""
-    address = Address.parse("mariadb://us%40er:p%40ss%3Aw%2F%C3%B6%25@[::1]:3307/shop?ssl_ca=%2Fca.pem")
+    address = Address.parse("mariadb://us%40er:p%40ss%3Aw%2F%C3%B6%25@[::1]:3307/shop?unix_socket=%2Fs")
     assert (address.user, address.password, address.host) == ("us@er", "p@ss:w/ö%", "::1")
-    assert (address.port, address.database, address.ssl_ca) == (3307, "shop", "/ca.pem")
+    assert (address.port, address.database, address.unix_socket) == (3307, "shop", "/s")
     assert not [secret for secret in ("p@ss", "us@er") if secret in f"{address} {address!r}"]
     with pytest.raises(Invalid, match="init_command"):
         Address.parse("mysql://u:p@h/shop?init_command=DROP")
@@ -268,32 +269,42 @@ def test_a_migration_of_a_server_that_is_away_is_refused_in_words(mariadb: Maria
 
 
 def test_an_index_is_built_while_others_write(mariadb: MariaDb) -> None:
-    """A new index is made without locking writers out on MySQL, and as an ordinary one on SQLite."""
-
-    def sql(dialect: str) -> str:
-        text = io.StringIO()
-        context = MigrationContext.configure(
-            dialect_name=dialect, opts={"as_sql": True, "output_buffer": text}
-        )
-        with Operations.context(context):
-            online.create_index("ix_products_grade", "products", ["grade", "id"])
-        return text.getvalue().strip().rstrip(";")
-
-    assert sql("sqlite") == "CREATE INDEX ix_products_grade ON products (grade, id)"
-    assert sql("mysql").endswith("ALGORITHM=INPLACE LOCK=NONE")
+    """An index comes and goes without locking writers out, each once: a migration may have been cut off."""
     url = mariadb.new_database()
+    socket = quote(str(mariadb.folder / "s"))
+    engine = create_engine(f"mysql+pymysql://root@/{name_of(url)}?unix_socket={socket}")
+    said: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda *given: said.append(given[2]))
+    with engine.connect() as connection, Operations.context(MigrationContext.configure(connection)):
+        for _ in range(2):
+            online.create_index("ix_products_grade", "products", ["grade", "id"])
+        assert mariadb.say("SHOW INDEX FROM products WHERE Key_name = 'ix_products_grade'", name_of(url))
+        for _ in range(2):
+            online.drop_index("ix_products_grade", "products")
+    changes = [statement for statement in said if "ix_products_grade" in statement]
+    assert len(changes) == 2
+    assert all("ALGORITHM=INPLACE" in change and "LOCK=NONE" in change for change in changes)
+    assert not mariadb.say("SHOW INDEX FROM products WHERE Key_name = 'ix_products_grade'", name_of(url))
 
-    async def go() -> None:
-        async with opened(url) as database:
-            statement = sql("mysql")
 
-            async def work(tx: Transaction) -> None:
-                await tx.execute(statement)
+def test_a_migration_that_was_cut_off_goes_on(mariadb: MariaDb) -> None:
+    """A migration that ended between two of its changes is finished by the next run."""
+    url = mariadb.new_database()
+    for statement in (
+        "CREATE INDEX ix_products_search_sorts ON products (search_id)",
+        "DROP INDEX ix_products_search_rows ON products",
+        "UPDATE alembic_version SET version_num = '0003'",
+    ):
+        mariadb.say(statement, name_of(url))
+    upgrade(url)
+    names = {row[2] for row in mariadb.say("SHOW INDEX FROM products", name_of(url))}
+    assert {"ix_products_category", "ix_products_search_rows"} <= names
+    assert "ix_products_search_sorts" not in names
 
-            await database.write(work, bulk=True)
-            assert await database.fetch_all("SHOW INDEX FROM products WHERE Key_name = 'ix_products_grade'")
 
-    run(go())
+def name_of(url: str) -> str:
+    """The name of the database in a URL."""
+    return url.rpartition("/")[2]
 
 
 def test_a_connection_that_grew_old_is_replaced(mariadb: MariaDb) -> None:

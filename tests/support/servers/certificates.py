@@ -27,8 +27,13 @@ _SIGNS_CERTIFICATES = x509.KeyUsage(
 )
 
 
-def certificates(folder: Path) -> Certificates:
-    """Files in `folder`: who is to be trusted, and a certificate and key for 127.0.0.1 and localhost."""
+HERE: tuple[x509.GeneralName, ...] = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
+ELSEWHERE: tuple[x509.GeneralName, ...] = (x509.DNSName("elsewhere.example"),)
+
+
+def certificates(folder: Path, names: tuple[x509.GeneralName, ...] = HERE) -> Certificates:
+    """Files in `folder`: who is to be trusted, and a certificate and key for these names."""
+    folder.mkdir(exist_ok=True)
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("FarmLokal test authority"), _name("localhost")
     authority = (
@@ -38,10 +43,9 @@ def certificates(folder: Path) -> Certificates:
         .add_extension(_SIGNS_CERTIFICATES, critical=True)
         .sign(authority_key, hashes.SHA256())
     )
-    alternatives = [x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))]
     certificate = (
         _certificate(name, authority_name, key)
-        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False
         )

@@ -61,6 +61,7 @@ class SqlServer:
         self.process: OwnedProcess
         self._numbers = count(1)
         self._tables: dict[str, str] = {}  # how each is made, once the first database was migrated
+        self._filled: list[str] = []  # those in which the migrations left rows
         self._free: list[Database] = []
         self._resources = ExitStack()
 
@@ -158,6 +159,8 @@ class SqlServer:
             upgrade(first.url)
             for (table,) in self.administer(f"SHOW TABLES IN {first.name}"):
                 [(_, self._tables[table])] = self.administer(f"SHOW CREATE TABLE {first.name}.{table}")
+                if self.administer(f"SELECT 1 FROM {first.name}.{table} LIMIT 1"):
+                    self._filled.append(table)
             self._migrated = first.name
         with self._unchecked(database.name) as cursor:
             for statement in self._tables.values():
@@ -166,13 +169,14 @@ class SqlServer:
         return database
 
     def _empty(self, name: str) -> None:
-        """No rows, ids from 1, and the version of the schema as the migrations left it."""
+        """Ids from 1, and no rows but what the migrations left: the versions of schema and catalogue."""
         with self._unchecked(name) as cursor:
             for table, made in self._tables.items():
                 cursor.execute(f"DELETE FROM {table}")
                 if "AUTO_INCREMENT" in made:
                     cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = 1")
-            cursor.execute(f"INSERT INTO alembic_version SELECT * FROM {self._migrated}.alembic_version")
+            for table in self._filled:
+                cursor.execute(f"INSERT INTO {table} SELECT * FROM {self._migrated}.{table}")
 
     @contextmanager
     def _unchecked(self, name: str) -> Iterator[Any]:

@@ -20,12 +20,13 @@ class Address:
     user: str = field(repr=False)
     password: str = field(repr=False)
     unix_socket: str | None = None
-    ssl_ca: str | None = None
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, url: str) -> Self:
         """``mysql://user:password@host:port/name``, with ``?unix_socket=…`` or ``?ssl_ca=…`` (the path of a
-        file of certificates; the server is then verified). Raises `Invalid` for any other option."""
+        file of certificates; the server and its name are then verified). Raises `Invalid` for any other
+        option, and for a file that holds none."""
         from sqlalchemy import make_url
 
         parts = make_url(url)
@@ -41,7 +42,7 @@ class Address:
             user=parts.username or "",
             password=str(parts.password or ""),
             unix_socket=options.get("unix_socket"),
-            ssl_ca=options.get("ssl_ca"),
+            tls=_verifying(options["ssl_ca"]) if "ssl_ca" in options else None,
         )
 
     def arguments(self) -> dict[str, Any]:
@@ -53,10 +54,20 @@ class Address:
             "password": self.password.encode(),
             "database": self.database,
             "unix_socket": self.unix_socket,
-            "ssl": ssl.create_default_context(cafile=self.ssl_ca) if self.ssl_ca else None,
+            "ssl": self.tls,
             "charset": "utf8mb4",
         }
 
     def __str__(self) -> str:
         where = self.unix_socket or f"{self.host}:{self.port}"
         return f"{where}/{self.database}"
+
+
+def _verifying(authorities: str) -> ssl.SSLContext:
+    """TLS with whom the authorities in a file vouch for, under the name that we called."""
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError:  # of which an SSLError is one
+        accepted = "ssl_ca=the path of a readable file of certificates (PEM)"
+        fault = Fault("FARMLOKAL_DATABASE_URL", "unreadable", accepted)
+        raise Invalid("The certificates that verify the database cannot be read.", fault) from None

@@ -4,6 +4,7 @@ The numbers are the servers' own. What is not listed is a bug and stays the driv
 here repeats the server's: that one quotes SQL, values and user names.
 """
 
+import ssl
 from enum import Enum, auto
 
 from asyncmy.errors import Error, InterfaceError
@@ -23,6 +24,7 @@ class Kind(Enum):
     BUSY = auto()
     FULL = auto()
     REFUSED = auto()
+    UNTRUSTED = auto()
     NO_DATABASE = auto()
     DUPLICATE = auto()
     BUG = auto()
@@ -76,6 +78,7 @@ _SENTENCES = {
     Kind.BUSY: "the database has no connection or memory to spare",
     Kind.FULL: "the database has no room left to store anything",
     Kind.REFUSED: "the database refuses our user or password",
+    Kind.UNTRUSTED: "the database speaks no TLS, or shows a certificate that ssl_ca does not vouch for",
     Kind.NO_DATABASE: "the server has no database of this name: create it, then run `farmlokal migrate`",
 }
 
@@ -98,8 +101,17 @@ class Failed(Exception):
 def kind_of(error: BaseException) -> Kind:
     """What to do about what the driver raised."""
     if isinstance(error, Error):
+        if _is_untrusted(error.__cause__):
+            return Kind.UNTRUSTED
         code = error.args[0] if error.args else None
         if isinstance(error, InterfaceError) or not isinstance(code, int):
             return Kind.LOST  # the driver's own: not connected, or packets out of sequence
         return _KINDS.get(code, Kind.BUG)
     return Kind.LOST if isinstance(error, OSError | EOFError) else Kind.BUG
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Another certificate than was asked for, or an answer that is no TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return True
+    return isinstance(error, ssl.SSLError) and error.reason == "WRONG_VERSION_NUMBER"

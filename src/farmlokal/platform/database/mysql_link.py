@@ -42,6 +42,8 @@ _SESSION = (
     # Notes are not for us, and the driver would fetch and log them.
     f"SET autocommit = 1, time_zone = '+00:00', sql_mode = '{_SQL_MODE}', sql_notes = 0",
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    # Our ranges are exact, so the index has nothing more to check, and asking it cost 5 % of a page.
+    "SET optimizer_switch = 'index_condition_pushdown=off'",
 )
 
 # A long IN list would become a temporary table, and a page's index order would be lost with it.

@@ -5,6 +5,7 @@ Imported when a connection is opened, not before: without the extra `redis` ever
 
 import re
 from collections.abc import Sequence
+from ssl import SSLCertVerificationError
 from typing import Any, Protocol
 
 from farmlokal.errors import Unavailable
@@ -138,6 +139,8 @@ def reason_of(error: Exception) -> tuple[str, bool]:
     )
     if isinstance(error, e.RedisClusterException) and "same key slot" in str(error):
         return "slots", True  # the caller's mistake, which the driver sees before any server does
+    if isinstance(error.__cause__ or error.__context__, SSLCertVerificationError):
+        return "certificate", False
     for kinds, reason in named:
         if isinstance(error, kinds):
             return reason, False

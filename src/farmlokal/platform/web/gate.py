@@ -28,6 +28,9 @@ _ALWAYS = [
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
 ]
 
+# Both, because RFC 6749 §5.2 asks for both where a refusal is one of a token.
+_NEVER_STORED = {"cache-control": "no-store", "pragma": "no-cache"}
+
 
 class Gate:
     """Wraps the routes. Without an `admission` nobody is limited; `log_requests` logs each request."""
@@ -133,7 +136,7 @@ class _Answer:
             faults: Sequence[Fault] = error.faults if error else ()
             policies = [error.policy] if isinstance(error, RateLimited) else []
             body = problem.body(status, detail, scope["path"], self._request_id, faults, policies)
-            named = {"cache-control": "no-store", **(headers or {}), "content-type": problem.MEDIA_TYPE}
+            named = {**_NEVER_STORED, **(headers or {}), "content-type": problem.MEDIA_TYPE}
             await self.whole(status, named, b"" if scope["method"] == "HEAD" else body)
 
     async def whole(self, status: HTTPStatus, headers: Mapping[str, str], body: bytes = b"") -> None:

@@ -55,13 +55,14 @@ ALWAYS = (
 
 _EXPLAINED = {
     HTTPStatus.BAD_REQUEST: "A parameter is unknown, repeated or out of range; `errors` names each.",
+    HTTPStatus.UNAUTHORIZED: "Nobody vouches for the caller; WWW-Authenticate says how one may.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or there is none any more.",
     HTTPStatus.FORBIDDEN: "The caller may not see this.",
     HTTPStatus.NOT_ACCEPTABLE: "The Accept header excludes JSON, which is all there is.",
     HTTPStatus.TOO_MANY_REQUESTS: "The caller's quota is spent; Retry-After says when to try again.",
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "The request's headers are larger than 16 kB together.",
     HTTPStatus.INTERNAL_SERVER_ERROR: "A bug; `requestId` finds it in the log.",
-    HTTPStatus.SERVICE_UNAVAILABLE: "The database cannot answer now; Retry-After says when to try again.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "What this needs cannot answer now; Retry-After says when to try again.",
 }
 _COMPONENTS = "#/components/schemas/{name}"
 

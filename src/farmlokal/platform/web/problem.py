@@ -86,4 +86,6 @@ def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
     if isinstance(error, errors.Unavailable | errors.RateLimited):
         return status, {"retry-after": str(error.retry_after_s)}
+    if isinstance(error, errors.Unauthenticated):
+        return status, {"www-authenticate": "Bearer"}
     return status, {}

@@ -1,0 +1,1 @@
+"""Who is asking: access tokens, ours for others (`upstream`)."""
