@@ -14,8 +14,8 @@ from farmlokal.catalog.filters import CHECKED, DRIVERS, OF_SELLERS, Filters
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.platform.database.compilers import PRIMARY
 
-SAMPLE, LEAST_SAMPLE, SAMPLED_SHARE = 1024, 64, 64
-"""Most products, evenly spread over the ids, of which it is asked how many pass which filters: 3 ms. In a
+SAMPLE, LEAST_SAMPLE, SAMPLED_SHARE = 512, 64, 64
+"""Most products, evenly spread over the ids, of which it is asked how many pass which filters: 1.5 ms. In a
 small catalogue one in `SAMPLED_SHARE`: the sample is not to cost more than what it decides about."""
 
 SEEN_ENOUGH = 8
