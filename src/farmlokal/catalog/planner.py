@@ -65,14 +65,14 @@ class Planner:
         self._instead[_key(walk.index, given)] = (self._clock.monotonic_s(), plan)
         return plan
 
-    async def all_rows(self, given: Filters) -> Access:
-        """How every row of a query is read."""
+    async def all_rows(self, given: Filters, *, by_seller: bool) -> Access:
+        """How every row of a query is read to be counted, `by_seller` or not."""
         drivers = _drivers(given, NOWHERE)
         if not drivers:
-            return gather("all", given)
+            return access.count("all", given, by_seller=by_seller)
         sample, products = await self._sample(given, NOWHERE), await self._products()
         driver, _ = await self._cheapest(given, [*drivers, "all"], sample, products)
-        return gather(driver, given)
+        return access.count(driver, given, by_seller=by_seller)
 
     async def _cheapest(
         self, given: Filters, drivers: list[str], sample: Sample, products: int

@@ -6,9 +6,10 @@ from typing import Any
 from sqlalchemy import Select, bindparam, literal_column, select
 
 from farmlokal.catalog import statements
+from farmlokal.catalog.counts import Counts
 from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.distance import ByDistance
-from farmlokal.catalog.filters import Filters, arity, filters, in_sellers, parameters
+from farmlokal.catalog.filters import Filters, filters, in_sellers
 from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby, Place
@@ -54,6 +55,7 @@ class CatalogueRepository:
         self._reader = Reader(database)
         self._planner = Planner(self._reader, clock or SystemClock())
         self._pages = Pages(self._reader, self._planner)
+        self._counts = Counts(self._reader, self._planner)
         self._distance = ByDistance(self._reader, self._planner, self._pages)
         self._names: dict[int, str] = {}
         self._categories: dict[bytes, int] = {}
@@ -78,37 +80,20 @@ class CatalogueRepository:
             found = await self._pages.in_order(query, given, position, rows)
         return [await self._named(row, CATEGORY + 1) for row in found]
 
-    async def count(self, query: ListingQuery, near: Nearby | None) -> int:
-        """How many products the query selects."""
+    async def count(self, query: ListingQuery, near: Nearby | None) -> int | None:
+        """How many products the query selects; None where that takes too long to count."""
         given = await self._filters(query, near)
-        if given is None:
-            return 0
-        by = await self._planner.all_rows(given)
-        [(total,)] = await self._reader.fetch(
-            ("count", by, *arity(given)),
-            lambda dialect: statements.count_sql(given, by, dialect),
-            parameters(given),
-            stale_ok=True,
-        )
-        return int(total)
+        return 0 if given is None else await self._counts.total(given)
 
-    async def facet(self, query: ListingQuery, facet: str, near: Nearby | None) -> list[Row]:
-        """(value, count) of one facet under the query's filters, most frequent first."""
+    async def facet(self, query: ListingQuery, facet: str, near: Nearby | None) -> list[Row] | None:
+        """(value, count) of one facet under the query's filters, most frequent first; None where that takes
+        too long to count."""
         given = await self._filters(query, near)
-        if given is None:
-            return []
-        by = await self._planner.all_rows(given)
-        rows = await self._reader.fetch(
-            (facet, by, *arity(given)),
-            lambda dialect: statements.facet_sql(facet, given, by, dialect),
-            parameters(given),
-            stale_ok=True,
-        )
-        rows = [(value, int(count)) for value, count in rows]
-        if facet == "category":
-            rows = [await self._named(row, 0) for row in rows]
-            rows.sort(key=lambda row: (-row[1], row[0]))
-        return rows
+        rows = [] if given is None else await self._counts.of(facet, given)
+        if rows is None or facet != "category":
+            return rows
+        named = [await self._named(row, 0) for row in rows]
+        return sorted(named, key=lambda row: (-row[1], row[0]))
 
     async def find_product(self, product_id: int) -> Row | None:
         """(*ITEM_COLUMNS, *DETAIL_COLUMNS), or None for an unknown or deleted one."""
@@ -147,12 +132,13 @@ class CatalogueRepository:
         return rows[0] if rows else None
 
     async def categories(self) -> list[Row]:
-        """(id, name, name_hi, name_ml, products) of all categories, by name."""
-        counts: dict[str, int] = dict(await self.facet(ListingQuery(), "category", None))
+        """(id, name, name_hi, name_ml, products) of all categories, by name; products None as in `facet`."""
+        found = await self.facet(ListingQuery(), "category", None)
+        counts: dict[str, int] | None = None if found is None else dict(found)
         named = (categories.c.id, categories.c.name, categories.c.name_hi, categories.c.name_ml)
         statement = select(*named).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
         rows = await self._fetch("categories", statement, {}, stale_ok=True)
-        return [(*row, counts.get(row[1], 0)) for row in rows]
+        return [(*row, None if counts is None else counts.get(row[1], 0)) for row in rows]
 
     async def version(self) -> int:
         """The version of the catalogue, which every write raises, where listings are read.

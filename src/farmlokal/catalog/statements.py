@@ -67,6 +67,9 @@ _FACETS: dict[str, ColumnClause[Any]] = {
     "organic": products.c.organic,
 }
 
+FACETS_OF_SELLERS = frozenset(name for name, value in _FACETS.items() if value.table is sellers)
+"""Facets that are counted by seller first: there are far fewer of them to look up than products."""
+
 
 class Statement(NamedTuple):
     """A statement as the driver takes it; `constants` are parameters that are the same for every request."""
@@ -132,9 +135,9 @@ def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
 def facet_sql(facet: str, given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(value, count) of one facet, most frequent first, at most `FACET_VALUES`."""
     value, rows = _FACETS[facet], cast("ColumnElement[Any]", func.count())
-    if value.table is not sellers:
+    if facet not in FACETS_OF_SELLERS:
         counted = _matching(select(value, rows), given, access, dialect, shown=False)
-    else:  # by seller first: there are far fewer of them to look up than products
+    else:
         seller = products.c.seller_id
         of_seller = select(seller, rows.label("rows_of_seller")).group_by(seller)
         by_seller = _matching(of_seller, given, access, dialect, shown=False).subquery("by_seller")
