@@ -6,7 +6,7 @@ spread evenly over the sort. They are not always (the dear category at the end o
 is given up once it has taken as long as the gathering would: together at most twice the better one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from math import sqrt
 
@@ -172,22 +172,23 @@ def walk_s(sample: Sample, way: Walk, given: Filters, products: int, rows: int) 
     longest = products * max(sample.served, 1) / max(sample.seen, 1)
     passed = min(rows / sample.share, longest)
     if way.index == PRIMARY:
-        return passed * (IN_ORDER_OF_IDS_S + _joined_s(given))
+        return passed * (IN_ORDER_OF_IDS_S + _joined_s(given.keys()))
     looked_up = passed * min(1.0, max(sample.checked, 0.5) / max(sample.served, 1))
     if not way.narrows(given):
         looked_up = passed
-    return passed * (ENTRY_S + _joined_s(given)) + looked_up * ROW_S
+    return passed * (ENTRY_S + _joined_s(given.keys())) + looked_up * ROW_S
 
 
 def gather_s(driver: str, rows: int, given: Filters, sample: Sample) -> float:
     """How long it takes to read `rows` of a driver and to sort what matches."""
     holds = DRIVERS[driver].holds
+    read_s = rows * (2 * ENTRY_S + _joined_s(given.keys() - {driver}))
     if given.keys() <= holds:
-        return rows * 2 * ENTRY_S
+        return read_s
     looked_up = float(rows)
     for name in holds & sample.alone.keys() - {driver}:
         looked_up *= max(sample.alone[name], 0.5) / max(sample.seen, 1)
-    return rows * 2 * ENTRY_S + looked_up * ROW_S
+    return read_s + looked_up * ROW_S
 
 
 def limit_s(instead_s: float) -> float:
@@ -195,5 +196,5 @@ def limit_s(instead_s: float) -> float:
     return min(max(instead_s, SHORTEST_WALK_S), LONGEST_WALK_S)
 
 
-def _joined_s(given: Filters) -> float:
-    return JOINED_S * (("search" in given) + bool(given.keys() & OF_SELLERS))
+def _joined_s(names: Set[str]) -> float:
+    return JOINED_S * (("search" in names) + bool(names & OF_SELLERS))
