@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile limits memory fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile malformed limits memory fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -53,6 +53,9 @@ test-mysql: $(VENV)/dev.stamp  ## the tests of databases on MySQL too; fetches i
 hostile: $(VENV)/dev.stamp  ## 50,000 hostile requests against a server with 35,000 products, about two minutes
 	@FARMLOKAL_TEST_HOSTILE_REQUESTS=50000 FARMLOKAL_TEST_HOSTILE_PRODUCTS=35000 \
 	  $(BIN)/pytest -s tests/faults/test_hostile.py $(ARGS)
+
+malformed: $(VENV)/dev.stamp  ## 100,000 malformed token, introspection and bearer requests, some five minutes
+	@FARMLOKAL_TEST_MALFORMED_REQUESTS=100000 $(BIN)/pytest -s tests/faults/test_malformed_tokens.py $(ARGS)
 
 limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers, twice three minutes
 	@FARMLOKAL_TEST_LIMITS_SECONDS=180 FARMLOKAL_TEST_LIMITS_THREADS=200 \

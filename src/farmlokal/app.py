@@ -20,7 +20,8 @@ from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.catalog.representation import PARTIAL
 from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
-from farmlokal.errors import Unauthenticated
+from farmlokal.oauth.routes import OAuthRoutes
+from farmlokal.oauth.scopes import SCOPES
 from farmlokal.oauth.upstream import (
     MemoryTokenStore,
     RedisTokenStore,
@@ -30,11 +31,13 @@ from farmlokal.oauth.upstream import (
     TokenStore,
 )
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
+from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
@@ -49,7 +52,7 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
-    "tokens": "Tokens for programs that call others.",
+    "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "operations": "How the service is doing.",
 }
 
@@ -59,19 +62,13 @@ UPSTREAM_CONNECTIONS = 2
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
 
-PRIVATE = ("/auth/",)
+PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
 def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
-    clock = clock or SystemClock()
-    replica = settings.database_replica_url
-    database = database_at(
-        settings.database_url.get_secret_value(),
-        settings.database_pool,
-        None if replica is None else replica.get_secret_value(),
-    )
+    clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits = RequestCounts(), LimitCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -80,10 +77,10 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
-    http = HttpClient(UPSTREAM_CONNECTIONS)
-    upstream = _upstream(settings, http, redis, keys[0], clock)
+    oauth = authorization(database, keys, settings.issuer, clock)
+    admission = _admission(settings, redis, clock, limits, oauth)
+    upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
-    tokens = UpstreamRoutes(upstream, _authorize(settings), quota, clock)
     ops = OpsRoutes(
         database,
         counts,
@@ -93,11 +90,15 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         redis=redis,
         upstream=upstream,
         expected_schema=schema,
-        private=settings.profile == "production",
+        authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [*catalogue.operations, *tokens.operations, *ops.operations]
-    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
+    tokens = [
+        *OAuthRoutes(oauth.server, admission).operations,
+        *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
+    ]
+    operations = [*catalogue.operations, *tokens, *ops.operations]
+    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
@@ -112,18 +113,28 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
                 await redis.open()
             stack.push_async_callback(cache.close)
             await cache.open()
+            stack.push_async_callback(oauth.server.close)
+            await oauth.server.open()
             if upstream is not None:
-                stack.push_async_callback(http.close)
-                await http.open()
                 stack.push_async_callback(upstream.close)
+                await upstream.open()
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*(operation.route for operation in operations), *ops.pages]
+    routes = [*openapi.routes(operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
+    app: ASGIApp = Gate(router, counts, admission)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+
+
+def _database(settings: Settings) -> Database:
+    replica = settings.database_replica_url
+    return database_at(
+        settings.database_url.get_secret_value(),
+        settings.database_pool,
+        None if replica is None else replica.get_secret_value(),
+    )
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
@@ -155,11 +166,15 @@ def _cache(
 
 
 def _admission(
-    settings: Settings, redis: RedisConnections | None, clock: SystemClock, counts: LimitCounts
+    settings: Settings,
+    redis: RedisConnections | None,
+    clock: SystemClock,
+    counts: LimitCounts,
+    oauth: Authorization,
 ) -> Admission | None:
     """The rate limit as the settings have it: none, of this process, or of all that share a Redis."""
     limited = _limiter(settings, "default", redis, clock, counts)
-    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost)
+    return limited and Admission(*limited, Peers(settings.trusted_proxies), cost, oauth.resources.identify)
 
 
 def _limiter(
@@ -175,14 +190,14 @@ def _limiter(
     return RedisLimiter(redis, policy, clock, counts), policy
 
 
-def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None:
+def _endpoint(settings: Settings) -> TokenEndpoint | None:
     """The provider of upstream tokens, where the settings name one."""
     url, name = settings.upstream_token_url, settings.upstream_client_id
     secret = settings.upstream_client_secret
     if url is None or name is None or secret is None:  # none of them: the settings see to that
         return None
     return TokenEndpoint(
-        http,
+        HttpClient(UPSTREAM_CONNECTIONS),
         url.get_secret_value(),
         name,
         secret.get_secret_value(),
@@ -193,22 +208,15 @@ def token_endpoint(settings: Settings, http: HttpClient) -> TokenEndpoint | None
 
 async def examine_upstream(settings: Settings) -> list[Finding]:
     """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    http = HttpClient(1)
-    endpoint = token_endpoint(settings, http)
-    if endpoint is None:
-        return []
-    try:
-        await http.open()
-        return [await examine_provider(endpoint)]
-    finally:
-        await http.close()
+    endpoint = _endpoint(settings)
+    return [] if endpoint is None else [await examine_provider(endpoint)]
 
 
 def _upstream(
-    settings: Settings, http: HttpClient, redis: RedisConnections | None, key: bytes, clock: SystemClock
+    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
 ) -> TokenSource | None:
     """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = token_endpoint(settings, http), TokenCounts()
+    endpoint, counts = _endpoint(settings), TokenCounts()
     if endpoint is None:
         return None
     store: TokenStore = (
@@ -217,12 +225,12 @@ def _upstream(
     return TokenSource(endpoint, store, clock, counts)
 
 
-def _authorize(settings: Settings) -> Authorize:
-    """Who is given the upstream token: in development whoever is on this machine."""
+def _authorize(settings: Settings, oauth: Authorization) -> Authorize:
+    """Who is given the upstream token: whom its scope allows; in development whoever is on this machine."""
 
     async def authorize(request: Request) -> Caller:
         if settings.profile == "development" and is_loopback(request.scope):
             return Caller("address", request.scope["client"][0])
-        raise Unauthenticated("This needs an access token with the scope upstream:token.")
+        return (await oauth.resources.require(request.scope, "upstream:token")).caller
 
     return authorize

@@ -7,20 +7,20 @@ the web server.
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from farmlokal.cli_oauth import clients, keys
+from farmlokal.console import database_of, env_file_option, opened, settings_of
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
-from farmlokal.ops.preflight import examine, require_durable, require_schema
+from farmlokal.ops.preflight import examine, require_durable
 from farmlokal.outside import simulate_beside, simulator
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database import database_at
-from farmlokal.platform.database.port import Database
 from farmlokal.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -38,11 +38,6 @@ _PAGES = {
     "/readyz": "health",
 }
 
-env_file_option = click.option(
-    "--env-file",
-    type=click.Path(path_type=Path),
-    help="Settings as NAME=value lines; the environment wins.",
-)
 port_option = click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on.")
 
 
@@ -53,6 +48,10 @@ port_option = click.option("--port", type=click.IntRange(1, 65535), help="Port t
 @click.version_option(package_name="farmlokal", message="%(prog)s %(version)s")
 def app() -> None:
     """The backend of a marketplace that joins households with the farmers near them."""
+
+
+app.add_command(clients)
+app.add_command(keys)
 
 
 def main() -> None:
@@ -70,7 +69,7 @@ def serve(host: str | None, port: int | None, workers: int, env_file: Path | Non
     """Serve the API. The database must be migrated."""
     from farmlokal.server import serve as run
 
-    settings = _settings(env_file, host, port)
+    settings = settings_of(env_file, host, port)
     if faults := settings.check_workers(workers):
         raise SettingsError(faults)
     asyncio.run(_check(settings))
@@ -89,10 +88,10 @@ def dev(port: int | None, env_file: Path | None) -> None:
     """
     from farmlokal.server import serve as run
 
-    settings = _settings(env_file, None, port)
+    settings = settings_of(env_file, None, port)
     if settings.profile == "development" and settings.upstream_token_url is None:
         os.environ |= simulate_beside(settings.port)
-        settings = _settings(env_file, None, port)
+        settings = settings_of(env_file, None, port)
     _migrate(settings)
     if asyncio.run(_is_empty(settings)):
         asyncio.run(_seed(settings, FIRST_CATALOGUE, 0))
@@ -104,7 +103,7 @@ def dev(port: int | None, env_file: Path | None) -> None:
 @env_file_option
 def migrate(env_file: Path | None) -> None:
     """Bring the database to the newest version of the schema."""
-    settings = _settings(env_file)
+    settings = settings_of(env_file)
     _migrate(settings)
     click.echo(f"The schema is at version {newest()}.")
 
@@ -120,7 +119,7 @@ def seed(products: int, random_seed: int, env_file: Path | None) -> None:
 
     It is repeatable, realistic and labelled as generated.
     """
-    asyncio.run(_seed(_settings(env_file), products, random_seed))
+    asyncio.run(_seed(settings_of(env_file), products, random_seed))
 
 
 @app.command("import")
@@ -133,7 +132,7 @@ def import_files(files: tuple[Path, ...], env_file: Path | None) -> None:
     data.gov.in JSON, postcode CSV, price history CSV. Every file is read through and checked before the
     first row of any is written.
     """
-    settings = _settings(env_file)
+    settings = settings_of(env_file)
     asyncio.run(_import(settings, files))
 
 
@@ -149,10 +148,10 @@ def doctor(env_file: Path | None) -> None:
     """
     from farmlokal.app import examine_upstream
 
-    settings = _settings(env_file)
+    settings = settings_of(env_file)
     for name, value in settings.masked().items():
         click.echo(f"     {name} = {value}")
-    findings = asyncio.run(examine(_database(settings), newest()))
+    findings = asyncio.run(examine(database_of(settings), newest()))
     findings += asyncio.run(examine_upstream(settings))
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
@@ -160,38 +159,8 @@ def doctor(env_file: Path | None) -> None:
         sys.exit(1)
 
 
-def _settings(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
-    environ = dict(os.environ)
-    if host is not None:
-        environ["FARMLOKAL_HOST"] = host
-    if port is not None:
-        environ["FARMLOKAL_PORT"] = str(port)
-    return Settings.load(environ, env_file)
-
-
-@asynccontextmanager
-async def _open(settings: Settings) -> AsyncIterator[Database]:
-    """The database of the settings, open and of the right schema."""
-    database = _database(settings)
-    try:
-        await database.open()
-        await require_schema(database, newest())
-        yield database
-    finally:
-        await database.close()
-
-
-def _database(settings: Settings) -> Database:
-    replica = settings.database_replica_url
-    return database_at(
-        settings.database_url.get_secret_value(),
-        settings.database_pool,
-        None if replica is None else replica.get_secret_value(),
-    )
-
-
 async def _check(settings: Settings) -> None:
-    async with _open(settings) as database:
+    async with opened(settings) as database:
         if settings.profile == "production":
             await require_durable(database)
 
@@ -201,7 +170,7 @@ async def _import(settings: Settings, files: tuple[Path, ...]) -> None:
     from farmlokal.catalog.importing.source import open_source
 
     clock = SystemClock()
-    async with _open(settings) as database:
+    async with opened(settings) as database:
         with _progress() as progress:
             checked = []
             for file in files:
@@ -235,7 +204,7 @@ async def _seed(settings: Settings, products: int, random_seed: int) -> None:
     from farmlokal.catalog.importing.load import Importer
 
     clock = SystemClock()
-    async with _open(settings) as database:
+    async with opened(settings) as database:
         importer = Importer(database, clock)
         await importer.load_reference_postcodes()
         with _progress() as progress:
@@ -248,7 +217,7 @@ async def _seed(settings: Settings, products: int, random_seed: int) -> None:
 
 
 async def _is_empty(settings: Settings) -> bool:
-    async with _open(settings) as database:
+    async with opened(settings) as database:
         return not await database.fetch_all("SELECT 1 FROM products LIMIT 1")
 
 

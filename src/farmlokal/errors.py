@@ -36,11 +36,19 @@ class Invalid(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody vouches for the caller."""
+    """Nobody vouches for the caller; `error` says what is wrong with the token, where there is one."""
+
+    def __init__(self, detail: str, *faults: Fault, error: str = "") -> None:
+        super().__init__(detail, *faults)
+        self.error = error
 
 
 class Forbidden(DomainError):
-    """The caller is known and may not do this."""
+    """The caller is known and may not do this; `scope` is what a token for it needs."""
+
+    def __init__(self, detail: str, *faults: Fault, scope: str = "") -> None:
+        super().__init__(detail, *faults)
+        self.scope = scope
 
 
 class NotFound(DomainError):

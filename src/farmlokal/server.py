@@ -1,12 +1,8 @@
 """Runs the application under Granian: one process a worker, all settings read once by the parent."""
 
-import os
-import signal
 import socket
 import sys
 from functools import partial
-from multiprocessing import parent_process
-from threading import Thread
 
 from granian import Granian
 from granian.constants import Interfaces, Loops
@@ -15,6 +11,7 @@ from starlette.types import ASGIApp
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.logs import configure_logs, granian_logging
+from farmlokal.platform.parent import leave_with_parent
 from farmlokal.settings import Settings
 
 DRAIN_S = 20
@@ -59,22 +56,6 @@ def _load(settings: Settings) -> ASGIApp:
     """In the worker: a process of its own, with nothing configured yet."""
     from farmlokal.app import create_app
 
-    _end_with_parent()
+    leave_with_parent(DRAIN_S)
     configure_logs(settings.log_level, settings.log_format, sys.stderr)
     return create_app(settings)
-
-
-def _end_with_parent() -> None:
-    """Drain and leave when the parent is gone without a word (SIGKILL, out of memory).
-
-    Nobody would stop or replace this worker any more, and the next server would find its port taken.
-    """
-    parent = parent_process()
-    if parent is None:
-        return
-
-    def watch() -> None:
-        parent.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    Thread(target=watch, name="parent watch", daemon=True).start()

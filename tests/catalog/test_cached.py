@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -17,7 +17,7 @@ from farmlokal.platform.clock import SystemClock
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, opened, run
 from tests.support.clock import NOON
-from tests.support.valkey import Valkey, valkey
+from tests.support.servers.valkey import Valkey
 
 SPELLINGS = [
     "category=fruits&category=cereals&minPrice=20&search=a&limit=20",
@@ -92,17 +92,15 @@ def furnished(shelf: Shelf, database_path: Path) -> Path:
     return database_path
 
 
-@pytest.fixture(scope="module")
-def redis() -> Iterator[Valkey]:
-    """A server for this module."""
-    with valkey() as started:
-        yield started
+@pytest.fixture
+def redis(valkey: Valkey) -> Valkey:
+    """Empty, and well."""
+    return valkey
 
 
 @pytest.fixture(params=["in the process", "behind Redis"])
 def more(request: pytest.FixtureRequest, redis: Valkey) -> dict[str, str]:
     """Settings: without Redis, and with it."""
-    redis.ask("FLUSHALL")
     return {} if request.param == "in the process" else {"FARMLOKAL_REDIS_URL": redis.url}
 
 
@@ -222,7 +220,6 @@ def test_a_walk_from_the_cache_is_the_walk(furnished: Path, more: dict[str, str]
 
 def test_what_is_refused_is_never_kept(furnished: Path, redis: Valkey) -> None:
     """Unknown parameters, forged and foreign cursors and unknown postcodes are refused, and leave no key."""
-    redis.ask("FLUSHALL")
 
     async def go() -> None:
         async with calling(application(furnished, {"FARMLOKAL_REDIS_URL": redis.url})) as caller:
@@ -319,7 +316,6 @@ def test_a_single_product_is_not_cached(furnished: Path, shelf: Shelf) -> None:
 
 def test_two_hundred_callers_of_two_instances_cost_one_miss(furnished: Path, redis: Valkey) -> None:
     """A page that nobody has made yet is made once for the fleet: one miss, and the rest shares it."""
-    redis.ask("FLUSHALL")
 
     async def go() -> None:
         async with fleet(furnished, {"FARMLOKAL_REDIS_URL": redis.url}) as callers:

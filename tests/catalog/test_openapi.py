@@ -30,6 +30,7 @@ JUSTIFIED = {
     ("*", "500"),
     # The database away; `tests/platform/web/test_gate.py` shows readiness without it.
     ("/readyz", "503"),
+    ("/.well-known/jwks.json", "503"),
 }
 """Statuses that are documented and that no request to a healthy application brings about."""
 
@@ -70,10 +71,10 @@ def ask(app: ASGIApp, *requests: tuple[str, dict[str, str]]) -> list[httpx2.Resp
 
 
 def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(path, operation) of every operation."""
+    """(path, operation) of every operation that reads."""
     for path, item in document["paths"].items():
-        for operation in item.values():
-            yield path, operation
+        if "get" in item:
+            yield path, item["get"]
 
 
 def schema_of(document: dict[str, Any], path: str, answer: httpx2.Response) -> dict[str, Any] | None:
@@ -104,7 +105,7 @@ def concrete(path: str) -> str:
 def test_document_is_valid(documented: Documented) -> None:
     """The document is valid OpenAPI 3.1, and every operation has an id of its own and a summary."""
     OpenAPIV31SpecValidator(documented.document).validate()
-    found = [operation for _, operation in operations(documented.document)]
+    found = [operation for item in documented.document["paths"].values() for operation in item.values()]
     assert len({operation["operationId"] for operation in found}) == len(found) >= 9
     assert all(operation["summary"] for operation in found)
 

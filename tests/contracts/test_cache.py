@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -13,20 +13,18 @@ from farmlokal.platform.cache.memory import EMPTY_FRESH_S, FRESH_S, GRACE_S, JIT
 from tests.support.cache import Source, Start, instances, key, loading
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
-from tests.support.valkey import Valkey, valkey
+from tests.support.servers.valkey import Valkey
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    """A server that these tests share; each begins with an empty one."""
-    with valkey() as started:
-        yield started
+@pytest.fixture
+def server(valkey: Valkey) -> Valkey:
+    """Empty, and well."""
+    return valkey
 
 
 @pytest.fixture(params=["memory", "redis"])
-def kind(request: pytest.FixtureRequest, server: Valkey) -> str:
+def kind(request: pytest.FixtureRequest) -> str:
     """Which of the two."""
-    server.ask("FLUSHALL")
     return str(request.param)
 
 

@@ -5,7 +5,7 @@ Time stands still until a test moves it, for the limiters and for the script ins
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.metrics import LimitCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
-from farmlokal.platform.redis import RedisConnections, Script
+from farmlokal.platform.redis import RedisUnavailable, Script
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
+from tests.support.dated import Dated
 from tests.support.quota import Admitted, excess, most
-from tests.support.valkey import PATIENT_S, Valkey, valkey
+from tests.support.servers.valkey import Valkey
 
 SMALL = Policy("small", 100, 60, 20)
 DEFAULT = Policy("default", 600, 60, 60)
@@ -33,27 +33,21 @@ INSTANCES = {"memory": 1, "redis": 3}
 ALICE, BOB = Caller("address", "192.0.2.1"), Caller("address", "192.0.2.2")
 
 
-class Dated(RedisConnections):
-    """Connections whose scripts see the time of a clock of ours, and whose keys outlive the test."""
+class Unsteady(Dated):
+    """Connections that a test takes away, as a network does, and gives back."""
 
-    dated_by: ManualClock
+    away = False
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
-        text, now_us = script.text, self.dated_by.now_us()
-        for old, new in (
-            ("redis.call('TIME')", f"{{{now_us // 1_000_000}, {now_us % 1_000_000}}}"),
-            ("'PEXPIRE', KEYS[1], ", "'PEXPIRE', KEYS[1], 600000 + "),
-        ):
-            assert text.count(old) == 1
-            text = text.replace(old, new)
-        return await self.execute("EVAL", text, len(keys), *keys, *args)
+        if self.away:
+            raise RedisUnavailable("away")
+        return await super().run_script(script, keys, args)
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Valkey]:
-    """One server for all of these tests."""
-    with valkey() as started:
-        yield started
+@pytest.fixture
+def server(valkey: Valkey) -> Valkey:
+    """Empty, and well."""
+    return valkey
 
 
 @asynccontextmanager
@@ -61,18 +55,23 @@ async def instances(
     adapter: str, policy: Policy, clock: ManualClock, server: Valkey
 ) -> AsyncIterator[list[Limiter]]:
     """As many limiters as share a quota: one in memory, three over one Valkey that holds nothing."""
+    if adapter == "memory":
+        yield [MemoryLimiter(policy, clock, LimitCounts())]
+    else:
+        async with connected(clock, server) as connections:
+            yield [RedisLimiter(each, policy, clock, LimitCounts()) for each in connections]
+
+
+@asynccontextmanager
+async def connected(clock: ManualClock, server: Valkey) -> AsyncIterator[list[Unsteady]]:
+    """The connections of three instances to one Valkey that holds nothing."""
+    server.ask("FLUSHALL")
     async with AsyncExitStack() as stack:
-        if adapter == "memory":
-            yield [MemoryLimiter(policy, clock, LimitCounts())]
-            return
-        server.ask("FLUSHALL")
-        made: list[Limiter] = []
-        for _ in range(INSTANCES[adapter]):
-            redis = Dated(server.url, SystemClock(), PATIENT_S)
-            redis.dated_by = clock
+        made: list[Unsteady] = []
+        for _ in range(INSTANCES["redis"]):
+            made.append(redis := Unsteady(server.url, clock))
             stack.push_async_callback(redis.close)
             await redis.open()
-            made.append(RedisLimiter(redis, policy, clock, LimitCounts()))
         yield made
 
 
@@ -222,14 +221,11 @@ def test_many_at_once_are_decided_one_by_one(adapter: str, clock: ManualClock, s
     run(go())
 
 
-STEPS = st.lists(
-    st.tuples(
-        st.sampled_from([0, 0, 0, 1, 50, 999, 10_000, 50_001, 300_000, 999_999, 1_000_001, 7_000_000]),
-        st.integers(0, 2),
-        st.sampled_from([1, 1, 1, 2, 5, 40]),
-        st.sampled_from([1, 1, 1, 3, 30]),
-    ),
-    max_size=60,
+STEP = st.tuples(
+    st.sampled_from([0, 0, 0, 1, 50, 999, 10_000, 50_001, 300_000, 999_999, 1_000_001, 7_000_000]),
+    st.integers(0, 2),
+    st.sampled_from([1, 1, 1, 2, 5, 40]),
+    st.sampled_from([1, 1, 1, 3, 30]),
 )
 """(microseconds that pass, who is asked, cost, how often): pauses, floods, hops between instances."""
 
@@ -239,7 +235,7 @@ STEPS = st.lists(
 def test_the_law_in_every_window(adapter: str, policy: Policy, server: Valkey) -> None:
     """In every window of any history, what all instances admit costs at most burst + rate x T."""
 
-    @given(steps=STEPS)
+    @given(steps=st.lists(STEP, max_size=60))
     @settings(max_examples=40 if adapter == "redis" else 200)
     def holds(steps: list[tuple[int, int, int, int]]) -> None:
         clock, events = ManualClock(), list[Admitted]()
@@ -256,6 +252,38 @@ def test_the_law_in_every_window(adapter: str, policy: Policy, server: Valkey) -
 
         run(go())
         assert excess(events, policy) <= 0
+
+    holds()
+
+
+@pytest.mark.parametrize("policy", [SMALL, LARGE, ODD], ids=lambda policy: policy.name)
+def test_no_instance_admits_more_than_the_law_whatever_becomes_of_redis(
+    policy: Policy, server: Valkey
+) -> None:
+    """However often Redis fails, comes back or loses everything, and for whom: what each instance admits
+    keeps the law in every window, so all together admit instances x limit at most."""
+
+    @given(steps=st.lists(st.tuples(st.sampled_from(["", "", "away", "back", "emptied"]), STEP), max_size=60))
+    @settings(max_examples=40)
+    def holds(steps: list[tuple[str, tuple[int, int, int, int]]]) -> None:
+        clock = ManualClock()
+        events: list[list[Admitted]] = [[] for _ in range(INSTANCES["redis"])]
+
+        async def go() -> None:
+            async with connected(clock, server) as connections:
+                limiters = [RedisLimiter(each, policy, clock, LimitCounts()) for each in connections]
+                for fate, (pause_us, at, cost, times) in steps:
+                    if fate == "emptied":
+                        server.ask("FLUSHALL")
+                    elif fate:
+                        connections[at].away = fate == "away"
+                    clock.advance(pause_us / 1_000_000)
+                    for _ in range(times):
+                        if (await limiters[at].ask(ALICE, cost)).admitted:
+                            events[at].append((clock.now_us(), min(cost, policy.burst)))
+
+        run(go())
+        assert max(excess(each, policy) for each in events) <= 0
 
     holds()
 

@@ -21,7 +21,7 @@ from farmlokal.platform.redis import Script
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.dated import Dated
-from tests.support.valkey import Valkey
+from tests.support.servers.valkey import Valkey
 
 ADAPTERS = ["memory", "redis"]
 KEY = b"0123456789abcdefghijklmnopqrstuvwxyz"

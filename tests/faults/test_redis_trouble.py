@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from tests.faults.processes import wait_until
+from tests.faults.redis_trouble import HIDDEN, NEEDED, TROUBLE
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf
 from tests.support.server import Caller, serving
-from tests.support.valkey import TROUBLE, until, valkey
+from tests.support.servers.valkey import Valkey
 
 SLOWEST_S = 0.5
 """What 99 of 100 listings must stay under while Redis is away."""
@@ -44,7 +46,7 @@ def test_listings_do_not_wait_for_redis(
     begin, end, reason = TROUBLE[trouble]
     log = tmp_path / "log"
     with (
-        valkey(**{"enable-debug-command": "yes"}) as redis,
+        Valkey(NEEDED) as redis,
         serving(database_path, log, {"FARMLOKAL_REDIS_URL": redis.url}) as server,
         server.caller() as caller,
     ):
@@ -52,15 +54,17 @@ def test_listings_do_not_wait_for_redis(
         assert redis.ask("DBSIZE") > 50
         begin(redis)
         storm(caller, 1000, 20)
-        until(lambda: redis_state(caller)["reason"] == reason, f"{trouble} is noticed", 3)
+        wait_until(lambda: redis_state(caller)["reason"] == reason, f"{trouble} is noticed", 3)
         took = storm(caller, 2000)
         assert took[len(took) * 99 // 100] < SLOWEST_S
         ready = caller.ask("/readyz")
         assert (ready.status, ready.json()["status"]) == (200, "degraded")
         end(redis)
-        until(lambda: bool(redis_state(caller)["up"]), "Redis is used again", RECOVERY_S)
+        wait_until(lambda: bool(redis_state(caller)["up"]), "Redis is used again", RECOVERY_S)
         storm(caller, 3000)
         assert redis.ask("DBSIZE") > 50
     lines = [line for line in log.read_text().splitlines() if "redis is" in line]
-    assert len(lines) == 2, "one line a change"
-    assert "hidden-word" not in log.read_text()
+    # An overloaded machine may add a blip before or after, with lines of its own.
+    assert ["is down" in line for line in lines] == [True, False] * (len(lines) // 2), "one line a change"
+    assert lines
+    assert HIDDEN not in log.read_text()

@@ -1,6 +1,5 @@
 """The published market data: imported into a database, served by a real server, walked from end to end."""
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +14,9 @@ from farmlokal.catalog.text import words
 from tests.support.catalogue import connect, new_database, opened, run
 from tests.support.clock import ManualClock
 from tests.support.market import distance_m, ordered
+from tests.support.published import published
 from tests.support.server import Caller, serving
 
-DATA = Path(__file__).parents[3] / "shared" / "data"
 PLACE = (10.52, 76.21)
 NEAR = {"near": f"{PLACE[0]},{PLACE[1]}"}
 COLUMN_SORTS = {
@@ -45,16 +44,6 @@ class Real(NamedTuple):
     def ids(self, sql: str, *values: Any) -> list[int]:
         """The first column of a plain query."""
         return [row[0] for row in self.plain.execute(sql, values)]
-
-
-def published(name: str) -> Path:
-    """A file of the shared data; skips where there is none, and fails where it must be there."""
-    path = DATA / name
-    if not path.exists():
-        if os.environ.get("FARMLOKAL_REQUIRE_DATA") == "1":
-            pytest.fail(f"{path} is required and absent")
-        pytest.skip(f"{path} is absent")
-    return path
 
 
 def load(database: Path) -> dict[str, Summary]:

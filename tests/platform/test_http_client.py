@@ -10,10 +10,10 @@ from farmlokal.platform.http_client import HttpClient, HttpFailed
 from farmlokal.platform.metrics import memory
 from farmlokal.suppliers.simulator import FAULTS, Behaviour
 from farmlokal.suppliers.simulator.faults import BOMB_BYTES
+from tests.faults.processes import wait_until
 from tests.support.catalogue import run
 from tests.support.provider import Running, simulated
 from tests.support.servers.place import free_port
-from tests.support.valkey import until
 
 LIMIT_S = 1.0
 """Time limit of a call to someone who never ends."""
@@ -125,7 +125,7 @@ def test_a_caller_who_gives_up_leaves_nothing_open(outside: Running) -> None:
             hanging = asyncio.ensure_future(
                 http.call("POST", outside.token_url, {}, within_s=60, body_bytes=10)
             )
-            await asyncio.to_thread(until, lambda: outside.calls > calls, "the call is there")
+            await asyncio.to_thread(wait_until, lambda: outside.calls > calls, "the call is there")
             hanging.cancel()
             await asyncio.gather(hanging, return_exceptions=True)
             assert hanging.cancelled()

@@ -11,7 +11,7 @@ from farmlokal.errors import Unavailable
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, Loaded, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections
-from tests.support.valkey import PATIENT_S, Valkey
+from tests.support.servers.valkey import PATIENT_S, Valkey
 
 NAMESPACE = b"the tests"
 

@@ -6,7 +6,7 @@ from typing import Any
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections, Script
 from tests.support.clock import ManualClock
-from tests.support.valkey import PATIENT_S
+from tests.support.servers.valkey import PATIENT_S
 
 
 class Dated(RedisConnections):

@@ -85,14 +85,18 @@ class Server:
 
 @contextmanager
 def serving(
-    database: Path | str, log: Path, more: Mapping[str, str] | None = None, ready: str = "/readyz"
+    database: Path | str,
+    log: Path,
+    more: Mapping[str, str] | None = None,
+    ready: str = "/readyz",
+    workers: int = 1,
 ) -> Iterator[Server]:
     """A server over this database, a SQLite file or a URL; whatever it prints goes to `log`.
 
     `ready` is the path that has to say 200 before a test goes on: `/healthz` for one that starts while its
     database is away.
     """
-    with fleet(database, log.parent, 1, more, ready, names=[log.name]) as [server]:
+    with fleet(database, log.parent, 1, more, ready, names=[log.name], workers=workers) as [server]:
         yield server
 
 
@@ -104,13 +108,14 @@ def fleet(
     more: Mapping[str, str] | None = None,
     ready: str = "/readyz",
     names: Sequence[str] = (),
+    workers: int = 1,
 ) -> Iterator[list[Server]]:
     """Several servers over one database, started together; their logs are `instance-0.log` and so on."""
     with ExitStack() as stopping:
         servers = []
         for number in range(instances):
             name = names[number] if names else f"instance-{number}.log"
-            servers.append(server := _server(environment(database, more), folder / name, ready))
+            servers.append(server := _server(environment(database, more), folder / name, ready, workers))
             stopping.callback(_stop, server.process)
             server.process.launch()
         for server in servers:
@@ -118,14 +123,19 @@ def fleet(
         yield servers
 
 
-def _server(settings: Mapping[str, str], log: Path, ready: str) -> Server:
+def _server(settings: Mapping[str, str], log: Path, ready: str, workers: int) -> Server:
     port = free_port()
 
     def answers() -> bool:
         with Caller(port) as caller:
             return caller.ask(ready).status == 200
 
-    return Server(OwnedProcess(command("serve", "--port", str(port)), log, answers, settings), port)
+    return Server(
+        OwnedProcess(
+            command("serve", "--port", str(port), "--workers", str(workers)), log, answers, settings
+        ),
+        port,
+    )
 
 
 def _stop(process: OwnedProcess) -> None:

@@ -15,7 +15,7 @@ from farmlokal.oauth.upstream import (
 from farmlokal.oauth.upstream.token import Grant
 from tests.support.clock import ManualClock
 from tests.support.dated import Dated
-from tests.support.valkey import Valkey
+from tests.support.servers.valkey import Valkey
 
 KEY = b"0123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -31,16 +31,22 @@ class ScriptedProvider:
         """The one token that it gives, where it gives no new ones."""
         self.meanwhile: Callable[[], None] = lambda: None
         """What happens while it thinks."""
-        self.open = asyncio.Event()
+        self.answering = asyncio.Event()
         """It answers while this is set."""
-        self.open.set()
+        self.answering.set()
+
+    async def open(self) -> None:
+        """Nothing to do."""
+
+    async def close(self) -> None:
+        """Nothing to do."""
 
     async def fetch(self, within_s: float) -> Grant:
         """One call."""
         assert within_s > 0
         self.calls += 1
         number = self.calls
-        await self.open.wait()
+        await self.answering.wait()
         self.meanwhile()
         if self.failure is not None:
             raise NoGrant(self.failure)

@@ -1,1 +1,1 @@
-"""Who is asking: access tokens, ours for others (`upstream`)."""
+"""Who is asking: clients of ours, their tokens and what those allow; the token that we show (`upstream`)."""

@@ -53,12 +53,16 @@ async def examine(database: Database, expected_schema: str) -> list[Finding]:
 
 
 async def examine_provider(endpoint: TokenEndpoint, timing: Timing = Timing()) -> Finding:  # noqa: B008
-    """Ask the provider of upstream tokens for one: the only way to know whether it would give it."""
+    """Ask the provider of upstream tokens for one: the only way to know whether it would give it. Opens and
+    closes the endpoint."""
     what = "the provider of upstream tokens"
     try:
+        await endpoint.open()
         grant = await endpoint.fetch(timing.call_s)
     except NoGrant as failure:
         return Finding(False, f"{what}: {failure}; see FARMLOKAL_UPSTREAM_TOKEN_URL and those beside it")
+    finally:
+        await endpoint.close()
     if grant.life_s <= timing.least_s:
         return Finding(False, f"{what}: its tokens live for {grant.life_s:.0f} s, which is too short")
     return Finding(True, f"{what} gives tokens that live for {grant.life_s:.0f} s")

@@ -1,6 +1,6 @@
 """Operations over HTTP: `/healthz`, `/readyz`, `/metrics`, `/openapi.json`, `/docs`."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from farmlokal.errors import Forbidden, NotFound
+from farmlokal.errors import NotFound
 from farmlokal.oauth.upstream import TokenSource, TokenState
 from farmlokal.ops.health import Readiness, check_database, check_redis
 from farmlokal.platform.cache import CacheCounts
@@ -45,6 +45,12 @@ _DOCS_START = (
 )
 
 
+Authorize = Callable[[Any, str], Awaitable[object]]
+"""Takes a request's scope and the one a token needs. Raises `Unauthenticated` or `Forbidden`."""
+
+SCOPE = "ops:read"
+
+
 class Alive(Struct, frozen=True):
     """The process answers."""
 
@@ -76,7 +82,7 @@ class Metrics(Struct, frozen=True):
 
 
 class OpsRoutes:
-    """The endpoints. `private` hides what strangers have no business with (production)."""
+    """The endpoints. `authorize` asks for a scope where strangers have no business (production)."""
 
     def __init__(
         self,
@@ -89,7 +95,7 @@ class OpsRoutes:
         redis: RedisConnections | None,
         upstream: TokenSource | None,
         expected_schema: str,
-        private: bool,
+        authorize: Authorize | None,
         docs_path: Path,
     ) -> None:
         self._database = database
@@ -100,7 +106,7 @@ class OpsRoutes:
         self._redis = redis
         self._upstream = upstream
         self._expected_schema = expected_schema
-        self._private = private
+        self._authorize = authorize
         self._docs_path = docs_path
         self._started_s = clock.monotonic_s()
         self._document = b"{}"
@@ -122,9 +128,9 @@ class OpsRoutes:
             checks["redis"] = check_redis(self._redis.state())
         return _json(Readiness("ready" if all(check.ok for check in checks.values()) else "degraded", checks))
 
-    async def metrics(self, _request: Request) -> Response:
+    async def metrics(self, request: Request) -> Response:
         """GET /metrics."""
-        self._only_if_public()
+        await self._require(request)
         uptime = self._clock.monotonic_s() - self._started_s
         answered = dict(sorted(self._counts.by_status_class.items()))
         limiting = RateLimiting(self._limits.admitted, self._limits.refused, self._limits.by_fallback)
@@ -142,19 +148,19 @@ class OpsRoutes:
             )
         )
 
-    async def openapi(self, _request: Request) -> Response:
+    async def openapi(self, request: Request) -> Response:
         """GET /openapi.json."""
-        self._only_if_public()
+        await self._require(request)
         return Response(self._document, media_type="application/json")
 
-    async def docs(self, _request: Request) -> Response:
+    async def docs(self, request: Request) -> Response:
         """GET /docs."""
-        self._only_if_public()
+        await self._require(request)
         return HTMLResponse(_DOCS_PAGE, headers={"content-security-policy": DOCS_POLICY})
 
     async def docs_asset(self, request: Request) -> Response:
         """GET /docs/{name}: Swagger UI, from the package that carries it."""
-        self._only_if_public()
+        await self._require(request)
         name = request.path_params["name"]
         if name == "start.js":
             return Response(_DOCS_START, media_type="text/javascript")
@@ -172,7 +178,6 @@ class OpsRoutes:
         unready = {
             HTTPStatus.SERVICE_UNAVAILABLE: "Some dependency cannot serve; `checks` says which and why."
         }
-        private = [HTTPStatus.FORBIDDEN] if self._private else []
         return [
             Operation(
                 "/healthz", self.healthz, "live", "The process answers", Alive, "operations", limited=False
@@ -194,7 +199,7 @@ class OpsRoutes:
                 "What this process has done since it started",
                 Metrics,
                 "operations",
-                refusals=private,
+                scope=SCOPE if self._authorize else "",
             ),
         ]
 
@@ -208,9 +213,9 @@ class OpsRoutes:
             Route("/docs/{name}", self.docs_asset),
         ]
 
-    def _only_if_public(self) -> None:
-        if self._private:
-            raise Forbidden("This is not for the public; it needs the scope ops:read.")
+    async def _require(self, request: Request) -> None:
+        if self._authorize is not None:
+            await self._authorize(request.scope, SCOPE)
 
 
 def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

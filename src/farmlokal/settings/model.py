@@ -59,6 +59,12 @@ class Settings(SettingsTable):
             raise SettingsError([faults[name] for name in sorted(faults, key=order.index)])
         return settings
 
+    @property
+    def issuer(self) -> str:
+        """Who signs our tokens, and where callers find it: `PUBLIC_URL`, or else where we listen."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
+
     def check_workers(self, workers: int) -> list[Fault]:
         """What forbids this number of workers: known only once the command line is read."""
         in_process = self.redis_url is None and self.database_url.get_secret_value().startswith("sqlite:")

@@ -1,1 +1,1 @@
-"""Where it comes from: those who supply what is for sale, and what stands in for them on one machine."""
+"""Where it comes from: other people's servers, in their formats, and what stands in for them here."""

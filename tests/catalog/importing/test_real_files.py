@@ -2,27 +2,14 @@
 
 import csv
 import gzip
-import os
 from collections import Counter
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from farmlokal.catalog.importing.source import Format, Rejected, SourceRow, open_source
 from farmlokal.catalog.models import PostcodePlace, PriceObservation, ProductDraft
-
-DATA = Path(__file__).parents[4] / "shared" / "data"
-
-
-def published(name: str) -> Path:
-    """A file of the shared data; skips where there is none, and fails where it must be there."""
-    path = DATA / name
-    if not path.exists():
-        if os.environ.get("FARMLOKAL_REQUIRE_DATA") == "1":
-            pytest.fail(f"{path} is required and absent")
-        pytest.skip(f"{path} is absent")
-    return path
+from tests.support.published import published
 
 
 def read(name: str) -> list[SourceRow]:

@@ -27,13 +27,12 @@ def fetch(
     """One call."""
 
     async def go() -> Grant:
-        http = HttpClient(1)
-        await http.open()
+        endpoint = TokenEndpoint(HttpClient(1), provider.token_url, client_id, secret, scope, auth)
+        await endpoint.open()
         try:
-            endpoint = TokenEndpoint(http, provider.token_url, client_id, secret, scope, auth)
             return await endpoint.fetch(within_s)
         finally:
-            await http.close()
+            await endpoint.close()
 
     return run(go())
 

@@ -6,14 +6,14 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from farmlokal.oauth.seal import SIGNING_KEYS, UPSTREAM_TOKEN, Seal
 from farmlokal.oauth.upstream import RedisTokenStore, TokenCounts, TokenSource
-from farmlokal.oauth.upstream.seal import Seal
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections, RedisUnavailable
+from tests.faults.redis_trouble import NEEDED, TROUBLE
 from tests.support.catalogue import run
+from tests.support.servers.valkey import PATIENT_S, Valkey
 from tests.support.upstream import KEY, ScriptedProvider
-from tests.support.valkey import PATIENT_S, TROUBLE, Valkey
-from tests.support.valkey import valkey as own_valkey
 
 
 @asynccontextmanager
@@ -77,18 +77,20 @@ def test_others_have_tokens_of_their_own(valkey: Valkey) -> None:
 
 def test_a_seal_holds() -> None:
     """What was sealed elsewhere, under another key, or changed in one bit, cannot be opened."""
-    seal = Seal(KEY, "here")
-    sealed = seal.seal(b"content")
-    assert seal.open(sealed) == b"content"
-    assert seal.seal(b"content") != sealed
+    seal = Seal([KEY], UPSTREAM_TOKEN)
+    sealed = seal.seal(b"content", "here")
+    assert seal.open(sealed, "here") == b"content"
+    assert Seal([KEY[::-1], KEY], UPSTREAM_TOKEN).open(sealed, "here") == b"content"
+    assert seal.seal(b"content", "here") != sealed
     wrong = [sealed[:at] + bytes([sealed[at] ^ 1]) + sealed[at + 1 :] for at in range(len(sealed))]
     wrong += [b"", sealed[:12], sealed[:-1], sealed + b"\0"]
     for each in wrong:
         with pytest.raises(ValueError, match=r"not sealed|Nonce"):
-            seal.open(each)
-    for stranger in (Seal(KEY, "there"), Seal(KEY[::-1], "here")):
+            seal.open(each, "here")
+    others = (seal, "there"), (Seal([KEY[::-1]], UPSTREAM_TOKEN), "here"), (Seal([KEY], SIGNING_KEYS), "here")
+    for stranger, place in others:
         with pytest.raises(ValueError, match="not sealed"):
-            stranger.open(sealed)
+            stranger.open(sealed, place)
 
 
 GARBAGE: list[tuple[str, ...]] = [
@@ -137,7 +139,7 @@ def test_a_sick_redis_is_gone_around(trouble: str) -> None:
 
     async def go() -> None:
         provider = ScriptedProvider()
-        with own_valkey(**{"enable-debug-command": "yes"}) as server:
+        with Valkey(NEEDED) as server:
             async with instance(provider, server) as one:
                 assert await value(one) == "token-1"
                 await asyncio.to_thread(begin, server)

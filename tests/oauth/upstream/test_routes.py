@@ -13,6 +13,7 @@ from farmlokal.oauth.upstream import MemoryTokenStore, TokenCounts, TokenSource
 from farmlokal.oauth.upstream.routes import UpstreamRoutes
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import Caller, MemoryLimiter, Policy
+from farmlokal.platform.web import openapi
 from farmlokal.platform.web.gate import Gate
 from farmlokal.suppliers.simulator import Behaviour
 from tests.support.asgi import alive, application
@@ -241,7 +242,7 @@ def test_a_quota_of_its_own() -> None:
         return Caller("client", request.headers["x-client"])
 
     routes = UpstreamRoutes(source, authorize, (MemoryLimiter(policy, clock, LimitCounts()), policy), clock)
-    app = Gate(Router([operation.route for operation in routes.operations]), RequestCounts())
+    app = Gate(Router(openapi.routes(routes.operations)), RequestCounts())
 
     async def go() -> None:
         transport = httpx2.ASGITransport(app=app)

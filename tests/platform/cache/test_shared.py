@@ -5,7 +5,7 @@ import os
 import pickle
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -15,21 +15,13 @@ from farmlokal.platform.cache.shared import LEASE_S
 from farmlokal.platform.clock import SystemClock
 from tests.support.cache import Source, Start, instances, key, loading
 from tests.support.catalogue import run
-from tests.support.valkey import Valkey, valkey
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Valkey]:
-    """A server for this module."""
-    with valkey() as started:
-        yield started
+from tests.support.servers.valkey import Valkey
 
 
 @pytest.fixture
-def server(shared: Valkey) -> Valkey:
+def server(valkey: Valkey) -> Valkey:
     """Empty, and well."""
-    shared.ask("FLUSHALL")
-    return shared
+    return valkey
 
 
 def on(server: Valkey, work: Callable[[Start, Source], Awaitable[None]]) -> None:
@@ -272,7 +264,7 @@ def test_no_command_grows_with_the_number_of_keys(server: Valkey) -> None:
         await instance.generations.refresh()
         for number in range(20):
             await instance.cache.get_or_load(key(str(number)), source.load)
-        used = set(re.findall(r"cmdstat_([a-z|]+)", server.ask("INFO", "commandstats").decode()))
+        used = {name.removeprefix("cmdstat_") for name in server.ask("INFO", "commandstats")}
         assert "evalsha" in used
         assert not used & {"keys", "scan", "flushall", "flushdb", "del|pattern"}
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -13,8 +13,9 @@ from farmlokal.platform.metrics import LimitCounts
 from farmlokal.platform.rate_limit import Caller, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections, Script
 from farmlokal.platform.redis.connections import CALL_LIMIT_S
+from tests.faults.redis_trouble import TROUBLE
 from tests.support.catalogue import run
-from tests.support.valkey import PATIENT_S, Valkey, valkey
+from tests.support.servers.valkey import PATIENT_S, Valkey
 
 SLOW = Policy("slow", 100, 86_400, 20)
 """A unit takes a quarter of an hour: what passes in a test is the burst."""
@@ -47,7 +48,7 @@ class Wrong(SystemClock):
 @pytest.fixture
 def server() -> Iterator[Valkey]:
     """A server of the test's own."""
-    with valkey() as started:
+    with Valkey() as started:
         yield started
 
 
@@ -62,12 +63,8 @@ async def connected(server: Valkey, call_limit_s: float = PATIENT_S) -> AsyncIte
         await redis.close()
 
 
-@pytest.mark.parametrize(
-    ("fall", "rise"), [(Valkey.freeze, Valkey.thaw), (Valkey.kill, Valkey.restart)], ids=["frozen", "killed"]
-)
-def test_each_instance_limits_alone_while_redis_is_away(
-    fall: Callable[[Valkey], None], rise: Callable[[Valkey], None], server: Valkey
-) -> None:
+@pytest.mark.parametrize("trouble", ["frozen", "killed"])
+def test_each_instance_limits_alone_while_redis_is_away(trouble: str, server: Valkey) -> None:
     """Without Redis each instance admits its own burst and no more, no request waits for it, and within five
     seconds of its return Redis decides again."""
 
@@ -75,7 +72,7 @@ def test_each_instance_limits_alone_while_redis_is_away(
         async with connected(server, CALL_LIMIT_S) as redis, connected(server, CALL_LIMIT_S) as other:
             counts = LimitCounts()
             limiters = [RedisLimiter(each, SLOW, SystemClock(), counts) for each in (redis, other)]
-            fall(server)
+            TROUBLE[trouble].begin(server)
             admitted, slowest = 0, 0.0
             for at in range(100):
                 started = time.monotonic()
@@ -84,7 +81,7 @@ def test_each_instance_limits_alone_while_redis_is_away(
             assert admitted == 2 * SLOW.burst
             assert counts.by_fallback == 100
             assert slowest < 2, "0.1 s, on a machine that runs other tests"
-            rise(server)
+            TROUBLE[trouble].end(server)
             risen = time.monotonic()
             alone = -1
             while alone != counts.by_fallback:
@@ -103,7 +100,7 @@ def test_two_hundred_at_once_while_redis_is_frozen(server: Valkey) -> None:
     async def go() -> None:
         async with connected(server, CALL_LIMIT_S) as redis:
             limiter = RedisLimiter(redis, SLOW, SystemClock(), LimitCounts())
-            server.freeze()
+            server.process.freeze()
             started = time.monotonic()
             callers = [Caller("address", f"192.0.2.{number}") for number in range(200)]
             answers = await asyncio.gather(*(limiter.ask(caller, 1) for caller in callers))
@@ -121,7 +118,7 @@ def test_one_call_that_fails_decides_all_who_wait(server: Valkey) -> None:
         async with connected(server, CALL_LIMIT_S) as redis:
             counts = LimitCounts()
             limiter = RedisLimiter(redis, SLOW, SystemClock(), counts)
-            server.freeze()
+            server.process.freeze()
             answers = await asyncio.gather(*(limiter.ask(ALICE, 1) for _ in range(1000)))
             assert sum(answer.admitted for answer in answers) == 20
             assert (redis.scripts, counts.by_fallback) == (1, 1000)

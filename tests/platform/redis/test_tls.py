@@ -8,8 +8,7 @@ from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis import RedisConnections, RedisUnavailable
 from tests.support.catalogue import run
 from tests.support.servers.certificates import ELSEWHERE, HERE, certificates
-from tests.support.servers.valkey import Valkey
-from tests.support.valkey import PATIENT_S
+from tests.support.servers.valkey import PATIENT_S, Valkey
 
 
 def echo(url: str) -> bytes:

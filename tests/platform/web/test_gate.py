@@ -236,7 +236,7 @@ def test_production_hides_its_inside(path: str, database_path: Path) -> None:
             return (await caller.get(path)).status_code, (await caller.get("/healthz")).status_code
 
     assert run(go({})) == (200, 200)
-    assert run(go(production)) == (403, 200)
+    assert run(go(production)) == (401, 200)
 
 
 def test_cross_origin_reading(database_path: Path) -> None:

@@ -99,42 +99,56 @@ def _sentinel(port: int, name: str, primary: Valkey) -> Iterator[OwnedProcess]:
 
 
 class Cluster(NamedTuple):
-    """Servers that share the hash slots."""
+    """Servers that share the hash slots, and replicas of the first of them."""
 
     servers: list[Valkey]
+    replicas: list[Valkey]
 
     @property
     def url(self) -> str:
         """How the product names it."""
-        return "redis+cluster://" + ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
+        places = ",".join(f"127.0.0.1:{server.port}" for server in (*self.servers, *self.replicas))
+        return f"redis+cluster://{places}"
 
 
 @contextmanager
-def clustered(primaries: int = 3) -> Iterator[Cluster]:
-    """A cluster of primaries without replicas: to lose one is to lose its slots."""
+def clustered(primaries: int = 3, replicas: int = 0) -> Iterator[Cluster]:
+    """A cluster; to lose a primary that has no replica is to lose its slots."""
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(
-                Valkey(
-                    {
-                        "cluster-enabled": "yes",
-                        "cluster-node-timeout": 1000,
-                        # The default is the port and 10,000, which may be somebody's.
-                        "cluster-port": free_port(),
-                    }
-                )
-            )
-            for _ in range(primaries)
-        ]
-        for number, server in enumerate(servers):
+        servers = [stack.enter_context(_member()) for _ in range(primaries + replicas)]
+        for number, server in enumerate(servers[:primaries]):
             first, end = SLOTS * number // primaries, SLOTS * (number + 1) // primaries
             server.ask("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
             server.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
         bus = _ask(servers[0].port, "CONFIG", "GET", "cluster-port")["cluster-port"]
         for server in servers[1:]:
             server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)
+        wait_until(lambda: all(_knows(each, len(servers)) for each in servers), "all have met", FORM_S)
+        primary = _ask(servers[0].port, "CLUSTER", "MYID")
+        for server in servers[primaries:]:
+            server.ask("CLUSTER", "REPLICATE", primary)
         wait_until(lambda: all(map(_complete, servers)), "the cluster covers all slots", FORM_S)
-        yield Cluster(servers)
+        for server in servers[primaries:]:
+            wait_until(lambda: _in_step(server), "the replica is in step", FORM_S)  # noqa: B023  # at once
+        yield Cluster(servers[:primaries], servers[primaries:])
+
+
+def _member() -> Valkey:
+    return Valkey(
+        {
+            "cluster-enabled": "yes",
+            "cluster-node-timeout": 1000,
+            "cluster-allow-replica-migration": "no",
+            # The default is the port and 10,000, which may be somebody's.
+            "cluster-port": free_port(),
+        }
+    )
+
+
+def _knows(server: Valkey, members: int) -> bool:
+    """Whether a server is connected to so many members, itself included."""
+    nodes = str(_ask(server.port, "CLUSTER", "NODES"))
+    return nodes.count(" connected") == members
 
 
 def _complete(server: Valkey) -> bool:

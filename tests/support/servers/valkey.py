@@ -23,6 +23,9 @@ from tests.support.servers.place import Missing, free_port, own_folder
 ANSWER_S = 5
 """Longest a command of the tests waits for its answer."""
 
+PATIENT_S = 5.0
+"""Limit of a call of the product where a server is well all through a test: on a busy machine an answer may
+take longer than the tenth of a second after which the program goes on without it."""
 
 NO_RETRY = Retry(NoBackoff(), 0)
 """A test sees the first error; redis-py would hide ten."""

@@ -6,7 +6,7 @@ dates are day first. A document is one value, so it is held in memory as a whole
 record is parsed on its own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import BinaryIO
 
@@ -59,7 +59,7 @@ def read_rows(content: BinaryIO, name: str, latest: date | None) -> Iterator[Sou
         written = bytes(record).decode()
         value: Value
         try:
-            value = _draft(written, latest)
+            value = record_draft(object_members(written), latest)
         except RowError as error:
             value = Rejected(error.code, error.reason)
         yield SourceRow(number, value, written[:RAW_CHARS])
@@ -83,9 +83,10 @@ def _records(content: BinaryIO, name: str) -> list[msgspec.Raw]:
     return document.records
 
 
-def _draft(written: str, latest: date | None) -> ProductDraft:
+def record_draft(members: Mapping[str, object], latest: date | None) -> ProductDraft:
+    """The listing that a record is about, with its price; raises `values.RowError`."""
     fields = dict.fromkeys(Quote._fields, "")
-    for name, value in object_members(written).items():
+    for name, value in members.items():
         field = _NAMES.get(name.casefold().replace("_x0020_", "").replace(" ", "").replace("_", ""))
         if field is None:
             continue

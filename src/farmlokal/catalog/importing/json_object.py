@@ -31,21 +31,24 @@ def object_members(written: str) -> dict[str, object]:
     return found
 
 
-def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+def unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The members of one object; raises `values.RowError` where a name occurs twice."""
     members = dict(pairs)
     if len(members) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise RowError("duplicate_member", f"{shown(twice)} occurs twice; accepted: each member once")
+        seen: set[str] = set()
+        for name, _ in pairs:  # in one pass: a line may have as many members as it likes
+            if name in seen:
+                raise RowError("duplicate_member", f"{shown(name)} occurs twice; accepted: each member once")
+            seen.add(name)
     return members
 
 
-def _number(written: str) -> Number:
+def number(written: str) -> Number:
     """``1e2`` as ``100``: the parsers of fields know digits and a point. The digits stay exact."""
     if len(written) <= NUMBER_CHARS and ("e" in written or "E" in written):
-        number = Decimal(written)
-        if abs(number.adjusted()) <= _EXPONENT_MOST:
-            return Number(format(number, "f"))
+        exact = Decimal(written)
+        if abs(exact.adjusted()) <= _EXPONENT_MOST:
+            return Number(format(exact, "f"))
     return Number(written)
 
 
@@ -54,5 +57,5 @@ def _no_constant(written: str) -> object:
 
 
 _DECODER: json.JSONDecoder = JSONDecoder(
-    parse_float=_number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=_unique
+    parse_float=number, parse_int=Number, parse_constant=_no_constant, object_pairs_hook=unique
 )

@@ -95,7 +95,7 @@ def product_draft(members: Members) -> ProductDraft:
         certification=optional_label("certification", get("certification")),
         harvested_on=harvested_on,
         best_before=best_before,
-        image_url=_image_url(get("imageUrl")),
+        image_url=image_url(get("imageUrl")),
     )
 
 
@@ -167,7 +167,8 @@ def _organic(value: object) -> bool:
     raise RowError("not_true_or_false", f"organic is {shown(value)}; accepted: true or false")
 
 
-def _image_url(value: object) -> str | None:
+def image_url(value: object) -> str | None:
+    """The address of a picture, or None for a blank one; raises `values.RowError`."""
     url = optional_text("imageUrl", value, IMAGE_URL_CHARS)
     if url is None:
         return None

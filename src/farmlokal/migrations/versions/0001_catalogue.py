@@ -122,7 +122,7 @@ def _products() -> None:
         sa.Column("harvested_on", t.day()),
         sa.Column("best_before", t.day()),
         sa.Column("image_url", t.text(1000)),
-        sa.Column("source", t.text(20), nullable=False),  # agmarknet, generated, file or api
+        sa.Column("source", t.text(20), nullable=False),  # agmarknet, generated, file, supplier, api
         sa.Column("import_id", t.integer()),  # the import and the line that described it last
         sa.Column("import_line", t.integer()),
         *_lifetime(),

@@ -60,6 +60,14 @@ class TokenEndpoint:
         self.identity = "\n".join((url, client_id, scope or ""))
         """Whose tokens these are: instances with the same share them."""
 
+    async def open(self) -> None:
+        """Make ready. Nobody is called yet."""
+        await self._http.open()
+
+    async def close(self) -> None:
+        """Close what is open."""
+        await self._http.close()
+
     async def fetch(self, within_s: float) -> Grant:
         """One call. Raises `NoGrant`, whatever goes wrong; its words are ours."""
         try:

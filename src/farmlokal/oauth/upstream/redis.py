@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from farmlokal.oauth.seal import UPSTREAM_TOKEN, Seal
 from farmlokal.oauth.upstream.law import Timing, Verdict, ms
 from farmlokal.oauth.upstream.memory import MemoryTokenStore, jitter
 from farmlokal.oauth.upstream.port import Found, Granted, Held, Locked
@@ -35,8 +36,6 @@ class RedisTokenStore:
         counts: TokenCounts,
         timing: Timing = Timing(),  # noqa: B008  immutable
     ) -> None:
-        from farmlokal.oauth.upstream.seal import Seal
-
         self._redis = redis
         self._clock = clock
         self._counts = counts
@@ -44,7 +43,7 @@ class RedisTokenStore:
         self._alone = MemoryTokenStore(clock, timing)
         name = blake2b(whose.encode(), key=blake2b(secret_key).digest(), digest_size=16)
         self._key = f"farmlokal:token:{name.hexdigest()}"
-        self._seal = Seal(secret_key, self._key)
+        self._seal = Seal([secret_key], UPSTREAM_TOKEN)
         times = (timing.lock_s, timing.apart_s, timing.most_wait_s, timing.most_retry_after_s)
         self._times = [ms(each) for each in (*times, timing.refused_s, timing.most_life_s)]
 
@@ -79,7 +78,7 @@ class RedisTokenStore:
         if granted.alone:
             return await self._alone.settle(granted, grant, rejected)
         life = ms(grant.life_s)
-        sealed = self._seal.seal(msgspec.msgpack.encode((grant.value, grant.scope)))
+        sealed = self._seal.seal(msgspec.msgpack.encode((grant.value, grant.scope)), self._key)
         since_s = self._clock.lived_s()
         reply = await self._ask(
             "settle",
@@ -125,7 +124,9 @@ class RedisTokenStore:
         """The token of a reply that was asked for at `since_s`; None for what is none of ours."""
         _, left, life, _, id_, sealed = reply
         try:
-            value, scope = msgspec.msgpack.decode(self._seal.open(sealed), type=tuple[str, str | None])
+            value, scope = msgspec.msgpack.decode(
+                self._seal.open(sealed, self._key), type=tuple[str, str | None]
+            )
         except (ValueError, msgspec.MsgspecError):
             return None
         if identity(value).encode() != id_:

@@ -34,6 +34,12 @@ overtaken."""
 class Provider(Protocol):
     """Who gives tokens."""
 
+    async def open(self) -> None:
+        """Make ready."""
+
+    async def close(self) -> None:
+        """Close what is open."""
+
     async def fetch(self, within_s: float) -> Grant:
         """One call of at most `within_s`. Raises `NoGrant`."""
 
@@ -60,7 +66,7 @@ class _Outcome(NamedTuple):
 
 
 class TokenSource:
-    """One upstream token. Close it before the loop ends."""
+    """One upstream token."""
 
     def __init__(
         self,
@@ -113,9 +119,14 @@ class TokenSource:
             return token
         return await self._wait(least_s, rejected.id)
 
+    async def open(self) -> None:
+        """Make ready. The first token is fetched when it is asked for."""
+        await self._provider.open()
+
     async def close(self) -> None:
         """End what is under way, and let the other instances know."""
         await self._flights.close()
+        await self._provider.close()
 
     def _renew_early(self, now_s: float) -> None:
         """Begin a refresh that nobody waits for."""

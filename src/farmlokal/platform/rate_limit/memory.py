@@ -59,6 +59,16 @@ class MemoryLimiter:
                 self._shared.put(_share(key), whole_at + price, now)
         return decision(self._policy, ahead, cost, second=_SECOND, admitted=fits)
 
+    def note(self, key: str, cost: int, at_us: int) -> None:
+        """Spend what another limiter has admitted, as of a moment of our clock, as far as it is there."""
+        now = at_us * 1000
+        whole_at = max(self._whole_at.get(key, now) or 0, now)
+        self._whole_at.put(key, min(whole_at + cost * self._unit_ns, now + self._full_ns), now)
+
+    def whole_in_us(self, key: str, at_us: int) -> int:
+        """How long from then on until a caller's quota is whole: 0 for one who is not known by name."""
+        return max(0, (self._whole_at.get(key, at_us * 1000) or 0) // 1000 - at_us)
+
     def forget(self) -> None:
         """Free what is due, for whoever asks here only now and then."""
         now = round(self._clock.monotonic_s() * 1_000_000) * 1000

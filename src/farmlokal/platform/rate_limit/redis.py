@@ -2,7 +2,9 @@
 
 An instance asks for what waits, and for a lease on top when the caller has been quick: the next requests are
 then admitted without a call. Requests of one caller that arrive during a call wait for the next one: a
-thousand at once are a few calls, not a thousand. When Redis does not answer, each instance limits on its own.
+thousand at once are a few calls, not a thousand. When Redis does not answer, each instance limits on its own,
+on an account of all that it has admitted itself: however often Redis comes and goes, no instance admits more
+than the law.
 """
 
 import asyncio
@@ -113,7 +115,7 @@ class RedisLimiter:
         now = self._now_us()
         known = self._known.get(key, now) or _Known(now)
         self._known.put(key, known, now)
-        answer = self._without_asking(known, cost, now)
+        answer = self._without_asking(key, known, cost, now)
         if answer is None and len(known.waiting) >= WAITING:
             answer = decision(self._policy, 0, abs(cost), second=_SECOND, admitted=False)
         if answer is not None:
@@ -125,13 +127,14 @@ class RedisLimiter:
             known.serving = asyncio.create_task(self._serve(key, known))
         return await waiting.answer
 
-    def _without_asking(self, known: _Known, cost: int, now_us: int) -> Decision | None:
+    def _without_asking(self, key: str, known: _Known, cost: int, now_us: int) -> Decision | None:
         """The decision, where a lease or the last refusal gives it."""
         if cost < 0 or known.waiting:  # who waits came first
             return None
         if max(1, cost) <= known.units and now_us < known.till_us:
             known.units -= cost
             known.spent += cost
+            self._alone.note(key, cost, now_us)
             return self._decision(known, cost, now_us, admitted=True)
         since_us = now_us - known.asked_us
         if (
@@ -167,7 +170,12 @@ class RedisLimiter:
         lease = f"{self._instance}:{next(self._leases)}"
         costs = [waiting.cost for waiting in batch]
         policy = self._policy
-        arguments: list[str | int] = [self._unit_us, policy.burst, LEASE_US]
+        arguments: list[str | int] = [
+            self._unit_us,
+            policy.burst,
+            LEASE_US,
+            self._alone.whole_in_us(key, sent_us),
+        ]
         arguments += [closed, back, lease, self._wanted(known, sent_us), *costs]
         try:
             reply = await self._redis.run_script(
@@ -183,6 +191,8 @@ class RedisLimiter:
             return
         self._alone.forget()
         spent, leased, ahead_us = (int(number) for number in reply)
+        if spent:
+            self._alone.note(key, spent, sent_us)  # as early as it can have been: see `spend.lua`
         known.lease, known.units = lease if leased else "", leased
         known.till_us = sent_us + LEASE_US  # counted from before Redis counts, so it ends here first
         known.asked_us, known.refused = self._now_us(), False

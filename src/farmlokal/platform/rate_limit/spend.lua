@@ -2,12 +2,16 @@
 --
 -- KEYS[1]  a hash: `t`, the instant (microseconds, Redis' clock) at which the quota is whole again, and one field a
 --          live lease, `units:end`.
--- ARGV     time of a unit (us), burst, life of a lease (us), closed lease or '', its unspent units, new lease, units
---          wanted for it, then the costs in order; a negative cost is a charge, and takes what is left.
+-- ARGV     time of a unit (us), burst, life of a lease (us), time in which the quota would be whole had this instance
+--          alone admitted anything (us), closed lease or '', its unspent units, new lease, units wanted for it, then the
+--          costs in order; a negative cost is a charge, and takes what is left.
 -- Reply    units spent, units leased, how far ahead of an empty quota the caller then is (us).
 --
 -- Leased units are spent at once, yet may be used until the lease ends. So until then they count as part of the full
 -- bucket, too: it does not fill beyond burst - held. That is what keeps the law exact while leases are out.
+--
+-- What one instance has admitted is part of what all have. So its own account never says less than this one, but where
+-- this one was lost, or was not asked for a while: then it learns from it.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000000 + clock[2]
 local unit, burst, life = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -37,19 +41,19 @@ end
 table.sort(leases, function(a, b) return a.till < b.till end)
 local last = now
 for _, lease in ipairs(leases) do
-  local closed = lease.id == ARGV[4]
+  local closed = lease.id == ARGV[5]
   if closed or lease.till <= now or lease.till > now + life then
     whole = math.max(whole, math.min(lease.till, now) + held * unit)
     held = held - lease.units
     ended[#ended + 1] = lease.id
     if closed and lease.till > now then
-      whole = whole - math.min(tonumber(ARGV[5]), lease.units) * unit
+      whole = whole - math.min(tonumber(ARGV[6]), lease.units) * unit
     end
   else
     last = math.max(last, lease.till)
   end
 end
-whole = math.max(whole, now + held * unit)
+whole = math.max(whole, now + held * unit, now + tonumber(ARGV[4]))
 local back = whole > now + burst * unit -- only if the clock was set
 if back then
   whole = now + burst * unit
@@ -57,7 +61,7 @@ end
 
 local left = math.floor((now + burst * unit - whole) / unit)
 local spent = 0
-for i = 8, #ARGV do
+for i = 9, #ARGV do
   local cost = tonumber(ARGV[i])
   if cost < 0 then
     cost = math.min(-cost, left)
@@ -67,7 +71,7 @@ for i = 8, #ARGV do
   end
 end
 -- A quarter at most: other instances need some. Fewer than 8 are not worth a lease, so small limits have none.
-local leased = math.min(tonumber(ARGV[7]), math.floor(left / 4))
+local leased = math.min(tonumber(ARGV[8]), math.floor(left / 4))
 if leased < 8 then
   leased = 0
 end
@@ -79,7 +83,7 @@ if spent + leased > 0 or #ended > 0 or back then
   end
   if leased > 0 then
     last = now + life
-    redis.call('HSET', KEYS[1], ARGV[6], string.format('%d:%.0f', leased, last))
+    redis.call('HSET', KEYS[1], ARGV[7], string.format('%d:%.0f', leased, last))
   end
   if math.max(whole, last) > now then
     redis.call('HSET', KEYS[1], 't', string.format('%.0f', whole))

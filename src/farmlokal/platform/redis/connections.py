@@ -19,9 +19,11 @@ from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.redis.address import RedisAddress
 from farmlokal.platform.redis.drivers import Driver, Value, driver_at, reason_of
 from farmlokal.platform.redis.guard import Guard, RedisState
+from farmlokal.platform.redis.turns import TurnLimit
 
 CALL_LIMIT_S = 0.1
-"""Longest a call may take: Redis answers in well under a millisecond, and the database needs its time too."""
+"""Longest a call may take: Redis answers in well under a millisecond, and the database needs its time too. A
+loop that is late itself does not count (`turns.py`)."""
 
 CONNECTIONS = 16
 """Most calls at once. At 0.2 ms a call they carry 80,000 calls a second, far more than one process makes."""
@@ -74,7 +76,7 @@ class RedisConnections:
 
     async def open(self) -> None:
         """Connect, or note that Redis is down; then keep watching. Needs the extra `redis` installed."""
-        self._driver = driver_at(self._address, CONNECTIONS + 1, self._call_limit_s)
+        self._driver = driver_at(self._address, CONNECTIONS + 1)
         await self._probe()
         self._watch = asyncio.create_task(self._keep_probing(), name="redis-probe")
 
@@ -121,7 +123,7 @@ class RedisConnections:
         self._waiting += 1
         placed = False
         try:
-            async with asyncio.timeout(self._call_limit_s), self._places:
+            async with TurnLimit(self._call_limit_s), self._places:
                 placed = True
                 reply = await _cancellable(self._driver.execute(command))
         except Exception as error:  # noqa: BLE001  a bug of the driver's must not become a caller's

@@ -13,8 +13,8 @@ from farmlokal.platform.redis.address import RedisAddress
 
 Value = str | bytes | int | float
 
-_SENTINEL_LIMIT_S = 0.5
-"""For asking a sentinel where the primary is; only probes have that much time."""
+_NODE_LIMIT_S = 0.4
+"""For one of several servers, before the next one is asked; only probes have the time for two."""
 
 _AWAY = {"MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "UNKILLABLE", "NOAUTH", "READONLY", "OOM"}
 """First words of errors that speak of the server's state and not of the command (valkey.io/topics/protocol);
@@ -34,10 +34,11 @@ class Driver(Protocol):
         """Close every connection."""
 
 
-def driver_at(address: RedisAddress, connections: int, limit_s: float) -> Driver:
+def driver_at(address: RedisAddress, connections: int) -> Driver:
     """A client of the servers at an address, with at most so many connections each. No I/O yet.
 
-    Raises `Unavailable` when the driver is not installed.
+    One server is waited for without end: the limit is for the caller to set. Raises `Unavailable` when the
+    driver is not installed.
     """
     try:
         from redis.asyncio import Redis, RedisCluster, Sentinel
@@ -48,6 +49,7 @@ def driver_at(address: RedisAddress, connections: int, limit_s: float) -> Driver
     except ImportError:
         raise Unavailable("FARMLOKAL_REDIS_URL needs the extra `redis`: farmlokal[redis]") from None
     # RESP2 without greetings: a new connection is one round trip, AUTH, and not five.
+    limit_s = _NODE_LIMIT_S if address.kind in ("redis+cluster", "redis+sentinel") else None
     wire: dict[str, Any] = {
         "username": address.username,
         "password": address.password,
@@ -65,7 +67,7 @@ def driver_at(address: RedisAddress, connections: int, limit_s: float) -> Driver
     wire |= {"retry": once, "max_connections": connections}
     if address.kind == "redis+sentinel":
         asking = {
-            "socket_timeout": _SENTINEL_LIMIT_S,
+            "socket_timeout": limit_s,
             "socket_connect_timeout": limit_s,
             "retry": once,
             "protocol": 2,

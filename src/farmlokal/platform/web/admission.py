@@ -2,28 +2,40 @@
 (draft-ietf-httpapi-ratelimit-headers-10).
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 from farmlokal.errors import RateLimited
-from farmlokal.platform.rate_limit import Decision, Limiter, Policy
+from farmlokal.platform.rate_limit import Caller, Decision, Limiter, Policy
 from farmlokal.platform.web.peers import Peers
 
 FREE = frozenset({"/healthz", "/readyz"})
 """Paths without a limit: a supervisor that is refused would restart a healthy process."""
 
-FREE_BELOW = "/webhook/"
-"""Signed events: who cannot sign is charged after the fact (`charge`), who can is never turned away."""
+FREE_BELOW = ("/webhook/", "/oauth/")
+"""Callers who prove who they are: whoever cannot is charged after the fact (`charge`). Signed events are
+never turned away; clients of `/oauth/` spend their own quota (`spend`)."""
+
+Identify = Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[Caller | None]]
+"""Who sent a request, if a good token says so. Calls what it is given before it does work for a stranger."""
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Admission:
-    """In front of the routes. `cost` gives the units of a path and its query, for each request."""
+    """In front of the routes. `cost` gives the units of a path and its query, for each request; without
+    `identify` all callers are addresses."""
 
     def __init__(
-        self, limiter: Limiter, policy: Policy, peers: Peers, cost: Callable[[str, bytes], int]
+        self,
+        limiter: Limiter,
+        policy: Policy,
+        peers: Peers,
+        cost: Callable[[str, bytes], int],
+        identify: Identify | None = None,
     ) -> None:
+        self._identify = identify
         self._limiter = limiter
         self._peers = peers
         self._cost = cost
@@ -38,7 +50,24 @@ class Admission:
         path: str = scope["path"]
         if path in FREE or path.startswith(FREE_BELOW):
             return
-        decision = await self._limiter.ask(self._peers.caller(scope), self._cost(path, scope["query_string"]))
+        caller = None
+        if self._identify is not None:
+            caller = await self._identify(scope, partial(self.require_quota, scope))
+        await self._spend(
+            caller or self._peers.caller(scope), self._cost(path, scope["query_string"]), headers
+        )
+
+    async def spend(self, caller: Caller, cost: int) -> Headers:
+        """Spend from the quota of a caller who has proved who it is; the headers that tell of it.
+
+        Raises `RateLimited`.
+        """
+        headers: Headers = []
+        await self._spend(caller, cost, headers)
+        return headers
+
+    async def _spend(self, caller: Caller, cost: int, headers: Headers) -> None:
+        decision = await self._limiter.ask(caller, cost)
         headers += self._told(decision)
         self._require(decision)
 

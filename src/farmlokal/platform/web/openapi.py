@@ -7,9 +7,13 @@ route reads and the struct its route answers with, and the document is derived.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 
 from farmlokal.platform.web import problem
@@ -18,18 +22,20 @@ from farmlokal.platform.web.parameters import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One GET endpoint: its route and its description.
+    """One endpoint: its route and its description.
 
-    `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the 200;
-    `refusals` are the statuses it may refuse with, besides those that every endpoint may; `more_headers` are
-    the headers of the 200 that others have not; a `limited` one spends the caller's quota.
+    `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the `status`,
+    None for no body; `refusals` are the statuses it may refuse with, besides those that every endpoint may;
+    `more_headers` are the headers of the 200 that others have not; a `limited` one spends the caller's quota.
+    A `body` says what is to be sent; `scope` is what a bearer token needs; one with `client_authentication`
+    takes the credentials of a client instead.
     """
 
     path: str
     endpoint: Callable[..., Any]
     operation_id: str
     summary: str
-    answer: type[msgspec.Struct]
+    answer: type[msgspec.Struct] | None
     tag: str
     description: str = ""
     parameters: Sequence[Parameter] = ()
@@ -40,11 +46,47 @@ class Operation:
     more_headers: Mapping[str, Any] = field(default_factory=dict)
     more_statuses: Mapping[HTTPStatus, str] = field(default_factory=dict)
     limited: bool = True
+    method: str = "GET"
+    status: HTTPStatus = HTTPStatus.OK
+    media_type: str = "application/json"
+    body: "Body | None" = None
+    headers: Sequence[Mapping[str, Any]] = ()
+    scope: str = ""
+    client_authentication: bool = False
+    refused_as: type[msgspec.Struct] = problem.Problem
 
-    @property
-    def route(self) -> Route:
-        """The route that serves it (HEAD with it)."""
-        return Route(self.path, self.endpoint, methods=["GET"], name=self.operation_id)
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What a request carries: its media type, its schema, and an example that works."""
+
+    media_type: str
+    schema: Mapping[str, Any]
+    example: Any
+
+
+def routes(operations: Sequence[Operation]) -> list[Route]:
+    """One route a path, whatever methods it takes, so that 405 lists all of them (HEAD goes with GET)."""
+    paths: dict[str, dict[str, Operation]] = {}
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method] = operation
+    return [_route(path, by_method) for path, by_method in paths.items()]
+
+
+def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
+    if len(by_method) == 1:
+        [(method, operation)] = by_method.items()
+        return Route(path, operation.endpoint, methods=[method], name=operation.operation_id)
+    endpoints = {method: operation.endpoint for method, operation in by_method.items()}
+
+    async def endpoint(request: Request) -> Response:
+        chosen = endpoints.get("GET" if request.method == "HEAD" else request.method)
+        if chosen is None:
+            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
+        answer: Response = await chosen(request)
+        return answer
+
+    return Route(path, endpoint, methods=[*by_method], name=path)
 
 
 ALWAYS = (
@@ -56,6 +98,11 @@ ALWAYS = (
 _EXPLAINED = {
     HTTPStatus.BAD_REQUEST: "A parameter is unknown, repeated or out of range; `errors` names each.",
     HTTPStatus.UNAUTHORIZED: "Nobody vouches for the caller; WWW-Authenticate says how one may.",
+    HTTPStatus.CONFLICT: "Another change came first, or is under way; read again, then try again.",
+    HTTPStatus.PRECONDITION_FAILED: "The caller's copy, named by If-Match, is not the current one.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this takes.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of another type than this takes.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, and impossible.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or there is none any more.",
     HTTPStatus.FORBIDDEN: "The caller may not see this.",
     HTTPStatus.NOT_ACCEPTABLE: "The Accept header excludes JSON, which is all there is.",
@@ -72,18 +119,19 @@ def document(
     version: str,
     tags: Mapping[str, str],
     partial: Sequence[type[msgspec.Struct]] = (),
+    scopes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """The OpenAPI document of these operations; of `partial` structs a caller may get some members only."""
-    structs: list[type[msgspec.Struct]] = list(
-        dict.fromkeys([*(operation.answer for operation in operations), problem.Problem])
-    )
+    """The OpenAPI document of these operations; of `partial` structs a caller may get some members only;
+    `scopes` are those that tokens may have."""
+    named = [struct for each in operations for struct in (each.answer, each.refused_as) if struct is not None]
+    structs: list[type[msgspec.Struct]] = list(dict.fromkeys([*named, problem.Problem]))
     schemas, components = msgspec.json.schema_components(structs, ref_template=_COMPONENTS)
     references: dict[type, Any] = dict(zip(structs, schemas, strict=True))
     for struct in partial:
         components[struct.__name__].pop("required", None)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths[operation.path] = {"get": _operation(operation, references)}
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -95,34 +143,31 @@ def document(
         "servers": [{"url": "/"}],
         "tags": [{"name": name, "description": description} for name, description in tags.items()],
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": _security_schemes(scopes)},
+    }
+
+
+def _security_schemes(scopes: Mapping[str, str]) -> dict[str, Any]:
+    flow = {"tokenUrl": "/oauth/token", "scopes": dict(scopes)}
+    return {
+        "token": {"type": "oauth2", "flows": {"clientCredentials": flow}},
+        "client": {"type": "http", "scheme": "basic"},
     }
 
 
 def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str, Any]:
-    content: dict[str, Any] = {"schema": references[operation.answer]}
-    if operation.example is not None:
-        content["example"] = operation.example
-    responses: dict[str, Any] = {
-        "200": {
-            "description": operation.summary,
-            "content": {"application/json": content},
-            "headers": {
-                **_HEADERS,
-                **operation.more_headers,
-                **(_QUOTA_HEADERS if operation.limited else {}),
-            },
-        }
-    }
+    responses = {str(operation.status.value): _success(operation, references)}
     if operation.conditional:
         responses["304"] = {"description": "What the caller holds by If-None-Match is current."}
     for status, explained in operation.more_statuses.items():
+        struct = operation.answer if operation.refused_as is problem.Problem else operation.refused_as
         responses[str(status.value)] = {
             "description": explained,
-            "content": {"application/json": {"schema": references[operation.answer]}},
+            "content": {"application/json": {"schema": references[struct]}} if struct else {},
         }
     limited = [HTTPStatus.TOO_MANY_REQUESTS] if operation.limited else []
-    for status in sorted({*operation.refusals, *limited, *ALWAYS}):
+    private = [HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN] if operation.scope else []
+    for status in sorted({*operation.refusals, *limited, *private, *ALWAYS}):
         responses[str(status.value)] = {
             "description": _EXPLAINED[status],
             "content": {problem.MEDIA_TYPE: {"schema": references[problem.Problem]}},
@@ -135,12 +180,31 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
             *(_parameter(parameter, "path") for parameter in operation.path_parameters),
             *(_parameter(parameter, "query") for parameter in operation.parameters),
             *([_IF_NONE_MATCH] if operation.conditional else []),
+            *operation.headers,
         ],
         "responses": responses,
     }
+    if operation.scope:
+        described["security"] = [{"token": [operation.scope]}]
+    if operation.client_authentication:
+        described["security"] = [{"client": []}]
+    if operation.body is not None:
+        content = {"schema": operation.body.schema, "example": operation.body.example}
+        described["requestBody"] = {"required": True, "content": {operation.body.media_type: content}}
     if operation.description:
         described["description"] = operation.description
     return described
+
+
+def _success(operation: Operation, references: Mapping[type, Any]) -> dict[str, Any]:
+    headers = {**_HEADERS, **operation.more_headers, **(_QUOTA_HEADERS if operation.limited else {})}
+    answered: dict[str, Any] = {"description": operation.summary, "headers": headers}
+    if operation.answer is not None:
+        content: dict[str, Any] = {"schema": references[operation.answer]}
+        if operation.example is not None:
+            content["example"] = operation.example
+        answered["content"] = {operation.media_type: content}
+    return answered
 
 
 def _parameter(parameter: Parameter, place: str) -> dict[str, Any]:

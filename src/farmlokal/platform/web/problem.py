@@ -87,5 +87,13 @@ def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     if isinstance(error, errors.Unavailable | errors.RateLimited):
         return status, {"retry-after": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthenticated):
-        return status, {"www-authenticate": "Bearer"}
+        return status, {"www-authenticate": _challenge(error=error.error)}
+    if isinstance(error, errors.Forbidden) and error.scope:
+        return status, {"www-authenticate": _challenge(error="insufficient_scope", scope=error.scope)}
     return status, {}
+
+
+def _challenge(**parameters: str) -> str:
+    """RFC 6750 §3. Whoever sent no token is told no error."""
+    given = {"realm": "farmlokal", **parameters}
+    return "Bearer " + ", ".join(f'{name}="{value}"' for name, value in given.items() if value)

@@ -1,0 +1,35 @@
+"""A request's body, read whole, with a bound on its bytes and on the time it takes."""
+
+import asyncio
+from http import HTTPStatus
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+WITHIN_S = 20.0
+"""Longest a body may take to arrive: a kilobyte takes a second on the slowest lines there are."""
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """The body. Raises `HTTPException`: 413 past `most` bytes, which are not read; 408 past `WITHIN_S`."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > most:
+        raise _too_large(most)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            while True:
+                message = await request.receive()
+                if message["type"] == "http.disconnect":
+                    raise HTTPException(HTTPStatus.BAD_REQUEST, "The request ended before its body did.")
+                body += message.get("body", b"")
+                if len(body) > most:
+                    raise _too_large(most)
+                if not message.get("more_body", False):
+                    return bytes(body)
+    except TimeoutError:
+        raise HTTPException(HTTPStatus.REQUEST_TIMEOUT, "The body took too long to arrive.") from None
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {most} bytes here.")
