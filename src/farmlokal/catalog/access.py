@@ -1,68 +1,78 @@
 """By which index a page is read: walk the sort's index and check the filters, or gather by a filter and sort.
 
-Walking reads about `rows` ÷ (the share of products that match); gathering reads every row of one filter. The
-cheaper of the two reads at most about √(rows × products), whatever the filter, if matches are spread evenly
-over the sort: of 1M products 4,500 for a page of 20. They are not always (the dear category at the end of the
-price index), so a walk that takes too long is given up for the gathering.
+Walking passes about `rows` ÷ (the share of products that match) entries, gathering reads every row of one
+filter. The cheaper of the two reads at most about √(rows × products), whatever the filter, if matches are
+spread evenly over the sort. They are not always (the dear category at the end of the price index), so a walk
+is given up once it has taken as long as the gathering would: together at most twice the better one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from math import ceil, sqrt
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
+from math import sqrt
 
-from farmlokal.catalog.filters import DRIVERS
+from farmlokal.catalog.filters import CHECKED, DRIVERS, OF_SELLERS, Filters
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.platform.database.compilers import PRIMARY
 
-SAMPLE = 256
-"""Products, evenly spread over the ids, of which it is asked how many match all filters: about 0.5 ms."""
+SAMPLE, LEAST_SAMPLE, SAMPLED_SHARE = 512, 64, 64
+"""Most products, evenly spread over the ids, of which it is asked how many pass which filters: 1.5 ms. In a
+small catalogue one in `SAMPLED_SHARE`: the sample is not to cost more than what it decides about."""
 
-SAMPLE_ENOUGH = 8
-"""So many matches of the sample say that a walk reads about 32 rows for each one shown: no other way is
-looked for."""
+SEEN_ENOUGH = 8
+"""So many of a sample tell how many there are in all, give or take a third. What has fewer is counted."""
 
 COUNT_CEILING = 50_000
-"""Most rows of a filter that are counted, in its index alone (5 ms), and most that are gathered while another
-way is left."""
+"""Where such a count ends, after 5 ms. The sample says of more how many they are."""
 
-LAST_CEILING = 200_000
-"""The same (20 ms) where a walk took too long, and where all rows of a query are read."""
-
-WEIGHT, COVERED_WEIGHT = 0.5, 0.15
-"""A row that is gathered, and one whose index holds all that is looked at, beside a row of a walk with its
-seller (measured on MariaDB 10.11: 1 µs and 0.4 against 2 to 5)."""
-
-WALK_LIMIT_S = 0.025
-"""Longest walk where the rows could be gathered as well: then matches are not where they were expected."""
+# Measured on MariaDB 10.11 with 1,000,000 products in memory, in seconds.
+ENTRY_S = 0.15e-6
+"""To pass over an entry of an index that holds what is looked at."""
+ROW_S = 2.5e-6
+"""To look up a row by an entry."""
+JOINED_S = 0.5e-6
+"""To look at the seller or the wording of an entry."""
+IN_ORDER_OF_IDS_S = 0.6e-6
+"""To pass over a row of the table itself, in its own order."""
+SHORTEST_WALK_S, LONGEST_WALK_S = 0.025, 0.3
+"""How long a walk may take at least before it is given up, since a busy machine is slow, and at most: the
+statement limit leaves as much and more for the gathering."""
 
 _SORT_INDEXES = {
     "id": PRIMARY,
-    "price": "ix_products_price",
-    "name": "ix_products_name",
-    "createdAt": "ix_products_created",
-    "unitPrice": "ix_products_unit_price",
-    "harvestedOn": "ix_products_harvested",
+    "price": "ix_products_by_price",
+    "name": "ix_products_by_name",
+    "createdAt": "ix_products_by_created",
+    "unitPrice": "ix_products_by_unit_price",
+    "harvestedOn": "ix_products_by_harvested",
 }
 
 _CATEGORY_INDEXES = {
     "id": "ix_products_category",
-    "price": "ix_products_category_price",
-    "name": "ix_products_category_name",
-    "createdAt": "ix_products_category_created",
-    "unitPrice": "ix_products_category_unit_price",
-    "harvestedOn": "ix_products_category_harvested",
+    "price": "ix_products_category_by_price",
+    "name": "ix_products_category_by_name",
+    "createdAt": "ix_products_category_by_created",
+    "unitPrice": "ix_products_category_by_unit_price",
+    "harvestedOn": "ix_products_category_by_harvested",
 }
 
-_SERVED = {"price": "price", "harvestedOn": "harvested_after"}
+_HOLDS = {driver.index: driver.holds for driver in DRIVERS.values()}
+"""What the indexes check that are walked and gathered by."""
+
+_RANGES = {"price": "price", "harvestedOn": "harvested_after"}
 """The filter that is a range of the sort's own index."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """The index by which products are read, and the filter that drives; without one the index is walked."""
+    """The index by which products are read, and the filter that drives; without one the index is walked.
+
+    `checked` are the filters that are checked in the index before the row is looked up; none where there is
+    nothing to look at but the index, or the row.
+    """
 
     index: str
     driver: str | None = None
+    checked: frozenset[str] = field(default=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,65 +85,116 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Walk:
-    """How a sort is walked: its index, and the filters that only choose where in it."""
+    """How a sort is walked: its index, the filters that only choose where in it, those that it can check."""
 
     index: str
     served: frozenset[str]
+    checks: frozenset[str]
+
+    def access(self, given: Filters) -> Access:
+        """The walk under these filters. Where the index checks none, a look at the entry before the row would
+        be one too many."""
+        if not self.narrows(given):
+            return Access(self.index)
+        return Access(self.index, checked=frozenset((self.served | self.checks) & given.keys()))
+
+    def narrows(self, given: Filters) -> bool:
+        """Whether there are filters that the index checks on the way."""
+        return bool(self.checks & given.keys() - self.served)
 
 
-def gather(driver: str) -> Access:
-    """The access by a filter's own index."""
-    return Access(DRIVERS[driver].index, driver)
+BY_DISTANCE = Walk(DRIVERS["seller"].index, frozenset(["alive"]), DRIVERS["seller"].holds)
+"""Seller after seller, whose products are read in any order."""
+
+OF_THE_SELLER = OF_SELLERS | {"seller", "radius"}
+"""Filters that choose sellers: where these are walked, they are chosen first."""
+
+
+def gather(driver: str, given: Filters) -> Access:
+    """The access by a filter's own index, which checks what it holds before the rows are looked up."""
+    holds = DRIVERS[driver].holds
+    return Access(
+        DRIVERS[driver].index, driver, frozenset(holds & given.keys() if given.keys() - holds else ())
+    )
+
+
+def count(driver: str, given: Filters, *, by_seller: bool) -> Access:
+    """The access by which all rows of a driver are counted: an index of half the width where it holds enough,
+    but for what is grouped `by_seller` the one in the order of sellers."""
+    narrow = driver == "category" or (driver == "all" and not by_seller)
+    if narrow and given.keys() <= CHECKED:
+        return Access(_CATEGORY_INDEXES["createdAt"], driver)
+    return gather(driver, given)
 
 
 def walk(query: ListingQuery) -> Walk:
     """The walk of a query; below one category there is an index for each sort."""
-    served = {"alive", _SERVED.get(query.sort, "alive")}
-    if len(query.category) == 1 and query.sort in _CATEGORY_INDEXES:
-        return Walk(_CATEGORY_INDEXES[query.sort], frozenset([*served, "category"]))
-    return Walk(_SORT_INDEXES[query.sort], frozenset(served))
+    served = {"alive", _RANGES.get(query.sort, "alive")}
+    index = _SORT_INDEXES[query.sort]
+    if len(query.category) == 1:
+        index = _CATEGORY_INDEXES[query.sort]
+        served.add("category")
+    checks = frozenset() if query.sort == "id" else _HOLDS.get(index, CHECKED)
+    return Walk(index, frozenset(served), checks)
 
 
-def budgets(drivers: Sequence[str], hits: int, products: int, rows: int) -> Iterator[float]:
-    """How much a gathering may cost, in rows of a walk: no more than the walk that would be taken unasked;
-    then no more than the walk to be expected, of `hits` in a sample.
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """What a sample says: products seen, and of them those that pass the walk's own filters, those that pass
+    what its index checks too, and those that pass all; and those that pass each filter alone."""
 
-    A filter that is the only one says itself how far the walk goes: both cost the same where it has
-    √(rows × products ÷ weight) rows.
-    """
-    yield rows * SAMPLE / SAMPLE_ENOUGH
-    walk = rows / _share(hits)
-    yield walk if len(drivers) > 1 else min(walk, sqrt(rows * products * _weight(drivers[0])))
+    seen: int
+    served: int
+    checked: int
+    matching: int
+    alone: Mapping[str, int]
 
-
-def cost(driver: str, count: int) -> float:
-    """What it costs to gather so many rows by a filter, in rows of a walk."""
-    return count * _weight(driver)
-
-
-def ceiling(driver: str, budget: float) -> int:
-    """How many rows of a filter can be gathered at that cost."""
-    return min(COUNT_CEILING, ceil(budget / _weight(driver)))
-
-
-def driver(counts: Mapping[str, int], budget: float, hits: int, products: int, rows: int) -> str | None:
-    """The filter to gather by, or None where none is within the budget and cheaper than a walk.
-
-    `counts` are rows by filter. The share of matches is at most about what the sample says, and less where
-    the filters together say less.
-    """
-    independent = 1.0
-    for count in counts.values():
-        independent *= min(1.0, max(count, 1) / max(products, 1))
-    walk = rows / min(_share(hits), independent)
-    costs = {name: cost(name, count) for name, count in counts.items()}
-    best = min(costs, key=lambda name: costs[name])
-    return best if costs[best] < budget and costs[best] <= walk else None
+    @property
+    def share(self) -> float:
+        """Of what the walk goes through, the share that matches. Where the sample saw none, the filters are
+        taken to be independent, and no more than one in two samples."""
+        served = max(self.served, 1)
+        if self.matching:
+            return min(1.0, self.matching / served)
+        independent = 1.0
+        for hits in self.alone.values():
+            independent *= max(hits, 0.5) / max(self.seen, 1)
+        return min(independent, 0.5 / served)
 
 
-def _share(hits: int) -> float:
-    return max(hits, 0.5) / SAMPLE
+def is_short(sample: Sample, products: int, rows: int) -> bool:
+    """Whether a walk is expected to pass so few entries that no other way needs to be looked for."""
+    return bool(sample.matching) and rows / sample.share <= sqrt(rows * products)
 
 
-def _weight(driver: str) -> float:
-    return COVERED_WEIGHT if DRIVERS[driver].covers else WEIGHT
+def walk_s(sample: Sample, way: Walk, given: Filters, products: int, rows: int) -> float:
+    """How long a walk is expected to take if what matches is spread evenly over it."""
+    longest = products * max(sample.served, 1) / max(sample.seen, 1)
+    passed = min(rows / sample.share, longest)
+    if way.index == PRIMARY:
+        return passed * (IN_ORDER_OF_IDS_S + _joined_s(given.keys()))
+    looked_up = passed * min(1.0, max(sample.checked, 0.5) / max(sample.served, 1))
+    if not way.narrows(given):
+        looked_up = passed
+    return passed * (ENTRY_S + _joined_s(given.keys())) + looked_up * ROW_S
+
+
+def gather_s(driver: str, rows: int, given: Filters, sample: Sample) -> float:
+    """How long it takes to read `rows` of a driver and to sort what matches."""
+    holds = DRIVERS[driver].holds
+    read_s = rows * (2 * ENTRY_S + _joined_s(given.keys() - {driver}))
+    if given.keys() <= holds:
+        return read_s
+    looked_up = float(rows)
+    for name in holds & sample.alone.keys() - {driver}:
+        looked_up *= max(sample.alone[name], 0.5) / max(sample.seen, 1)
+    return read_s + looked_up * ROW_S
+
+
+def limit_s(instead_s: float) -> float:
+    """How long a walk may take where something else would take `instead_s`."""
+    return min(max(instead_s, SHORTEST_WALK_S), LONGEST_WALK_S)
+
+
+def _joined_s(names: Set[str]) -> float:
+    return JOINED_S * (("search" in names) + bool(names & OF_SELLERS))

@@ -28,36 +28,43 @@ Filters = dict[str, dict[str, Any]]
 class Driver:
     """How the rows of a filter are gathered: from `first` (None: products alone), and by which indexes.
 
-    `covers` says that the index holds all that a page is sorted and checked by.
+    `holds` are the filters that are checked inside the products' index; under others the rows are looked up.
     """
 
     index: str
+    holds: frozenset[str]
     first: FromClause | None = None
     first_index: str | None = None
-    covers: bool = False
 
-
-DRIVERS: Mapping[str, Driver] = {
-    "ids": Driver(PRIMARY),
-    "seller": Driver("ix_products_seller_sorts", covers=True),
-    "radius": Driver("ix_products_seller_sorts", covers=True),
-    "district": Driver("ix_products_seller_sorts", sellers, "ix_sellers_district", covers=True),
-    "state": Driver("ix_products_seller_sorts", sellers, "ix_sellers_place", covers=True),
-    "unplaced": Driver("ix_products_seller_sorts", sellers, "ix_sellers_box", covers=True),
-    "search": Driver("ix_products_search_rows", search_documents, covers=True),
-    "category": Driver("ix_products_category"),
-    "price": Driver("ix_products_price"),
-    "harvested_after": Driver("ix_products_harvested"),
-    "updated_since": Driver("ix_products_updated"),
-    "organic": Driver("ix_products_organic"),
-    "in_stock": Driver("ix_products_stock"),
-    "all": Driver("ix_products_seller_sorts", covers=True),
-}
-"""`alive` is missing on purpose: deleted products are few. `all` is no filter: it reads every product, in an
-index that holds all that is sorted, checked and counted."""
 
 OF_SELLERS = frozenset(["state", "district", "unplaced"])
 """Filters that ask the seller and not the product."""
+
+CHECKED = OF_SELLERS | {"alive", "category", "organic", "seller", "radius", "search", "relevance"}
+"""Filters that every index of a sort holds the columns of, so that a walk passes over rows without a look."""
+
+_RANGES = CHECKED | {"price", "harvested_after"}
+_ALL = _RANGES | {"in_stock"}
+_OF_SELLER = "ix_products_of_seller"
+
+DRIVERS: Mapping[str, Driver] = {
+    "ids": Driver(PRIMARY, _ALL | {"updated_since"}),
+    "seller": Driver(_OF_SELLER, _ALL),
+    "radius": Driver(_OF_SELLER, _ALL),
+    "district": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_district"),
+    "state": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_place"),
+    "unplaced": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_box"),
+    "search": Driver("ix_products_of_wording", _ALL, search_documents),
+    "category": Driver("ix_products_category_by_price", _RANGES),
+    "price": Driver("ix_products_by_price", _RANGES),
+    "harvested_after": Driver("ix_products_by_harvested", _RANGES),
+    "updated_since": Driver("ix_products_updated", frozenset()),
+    "organic": Driver("ix_products_organic", frozenset()),
+    "in_stock": Driver("ix_products_stock", frozenset()),
+    "all": Driver(_OF_SELLER, _ALL),
+}
+"""`alive` is missing on purpose: deleted products are few. `all` is no filter: it reads every product, in an
+index that holds all that is sorted, checked and counted."""
 
 
 def filters(
@@ -110,28 +117,31 @@ def arity(given: Filters) -> tuple[tuple[str, int], ...]:
     return tuple((name, len(values)) for name, values in given.items())
 
 
-def condition(name: str, given: Filters, dialect: Dialect, driver: str | None) -> ColumnElement[bool]:
-    """What a filter demands of a row. A search that drives asks the full-text index, any other the row."""
+def condition(
+    name: str, given: Filters, dialect: Dialect, *, by_index: bool = False, row: FromClause = products
+) -> ColumnElement[bool]:
+    """What a filter demands of a product, whose columns `row` has. A search asks its words of the wording, or
+    with `by_index` of the full-text index."""
     values = given[name]
     if name == "category":
-        return _one_of(products.c.category_id, values)
+        return _one_of(row.c.category_id, values)
     if name == "ids":
-        return _one_of(products.c.id, values)
+        return _one_of(row.c.id, values)
     if name == "sample":
-        return in_integers(dialect, products.c.id, "sample")
+        return in_integers(dialect, row.c.id, "sample")
     if name == "radius":
-        return in_integers(dialect, products.c.seller_id, "radius")
+        return in_integers(dialect, row.c.seller_id, "radius")
     if name == "search":
         words = sum(parameter.startswith("search_infix_") for parameter in values)
-        return fulltext.matching(dialect) if driver == "search" else fulltext.contains(words)
+        return fulltext.matching(dialect) if by_index else fulltext.contains(words)
     if name == "price":
-        return _between(products.c.price_minor, "price", values)
+        return _between(row.c.price_minor, "price", values)
     if name == "in_stock":
-        return _between(products.c.stock_milli, "stock", values)
+        return _between(row.c.stock_milli, "stock", values)
     if name == "relevance":
         words = sum(parameter.startswith("search_word_") for parameter in values)
         return fulltext.relevance(words) == bindparam("search_class")
-    return _CONDITIONS[name]
+    return _CONDITIONS[name](row)
 
 
 def _one_of(column: ColumnElement[Any], names: Iterable[str]) -> ColumnElement[bool]:
@@ -188,13 +198,13 @@ _PARAMETERS: dict[str, Callable[[ListingQuery], Any]] = {
     "updated_since": _one("updated_since"),
 }
 
-_CONDITIONS: dict[str, ColumnElement[bool]] = {
-    "alive": products.c.deleted_at_us.is_(None),
-    "state": sellers.c.state_key == bindparam("state"),
-    "district": sellers.c.district_key == bindparam("district"),
-    "unplaced": sellers.c.latitude_e6.is_(None),
-    "seller": products.c.seller_id == bindparam("seller"),
-    "organic": products.c.organic == bindparam("organic"),
-    "harvested_after": products.c.harvested_on > bindparam("harvested_after"),
-    "updated_since": products.c.updated_at_us >= bindparam("updated_since"),
+_CONDITIONS: dict[str, Callable[[FromClause], ColumnElement[bool]]] = {
+    "alive": lambda row: row.c.deleted_at_us.is_(None),
+    "state": lambda _: sellers.c.state_key == bindparam("state"),
+    "district": lambda _: sellers.c.district_key == bindparam("district"),
+    "unplaced": lambda _: sellers.c.latitude_e6.is_(None),
+    "seller": lambda row: row.c.seller_id == bindparam("seller"),
+    "organic": lambda row: row.c.organic == bindparam("organic"),
+    "harvested_after": lambda row: row.c.harvested_on > bindparam("harvested_after"),
+    "updated_since": lambda row: row.c.updated_at_us >= bindparam("updated_since"),
 }

@@ -1,6 +1,6 @@
 """Sellers by their distance from a place, in the order in which `sort=distance` reads them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import NamedTuple
 
@@ -11,23 +11,30 @@ Place = tuple[int, int]
 
 
 class Nearby(NamedTuple):
-    """Sellers with known places around one place: metres by seller id. `within` says that a radius was given,
-    so that all other sellers are out."""
+    """A place, and where a radius was given the metres to each seller inside it: all others are out."""
 
-    metres: dict[int, int]
-    within: bool
+    place: Place
+    metres: dict[int, int] | None = None
 
-    @classmethod
-    def of(cls, place: Place, radius_m: int | None, sellers: Iterable[tuple[int, int, int]]) -> "Nearby":
-        """Measure (id, latitude, longitude) of sellers; the distance is ours, one number on every engine."""
-        measured = {identity: geo.distance_m(*place, *at) for identity, *at in sellers}
-        if radius_m is not None:
-            measured = {identity: metres for identity, metres in measured.items() if metres <= radius_m}
-        return cls(measured, radius_m is not None)
 
-    def groups(self, after_m: int | None, *, reverse: bool) -> Iterator[list[int]]:
-        """Seller ids of each distance from `after_m` on, itself included, nearest (or farthest) first."""
-        ordered = sorted(self.metres.items(), key=lambda pair: pair[1], reverse=reverse)
-        for metres, pairs in groupby(ordered, key=lambda pair: pair[1]):
-            if after_m is None or (metres <= after_m if reverse else metres >= after_m):
-                yield [identity for identity, _ in pairs]
+def measured(
+    place: Place, sellers: Iterable[tuple[int, int | None, int | None]], radius_m: int | None = None
+) -> dict[int, int]:
+    """Metres by id for (id, latitude, longitude) of sellers whose place is known; with a radius for those
+    inside. The distance is ours, one number on every engine."""
+    metres = {
+        identity: geo.distance_m(*place, latitude, longitude)
+        for identity, latitude, longitude in sellers
+        if latitude is not None and longitude is not None
+    }
+    if radius_m is None:
+        return metres
+    return {identity: distance for identity, distance in metres.items() if distance <= radius_m}
+
+
+def groups(metres: Mapping[int, int], after_m: int | None, *, reverse: bool) -> Iterator[list[int]]:
+    """Seller ids of each distance from `after_m` on, itself included, nearest (or farthest) first."""
+    ordered = sorted(metres.items(), key=lambda pair: pair[1], reverse=reverse)
+    for distance, pairs in groupby(ordered, key=lambda pair: pair[1]):
+        if after_m is None or (distance <= after_m if reverse else distance >= after_m):
+            yield [identity for identity, _ in pairs]

@@ -1,27 +1,20 @@
-"""Pages of products: in the order of a column, by relevance, by distance.
+"""Pages of products in the order of a column or by relevance.
 
 The order of a column is a walk of its index or a gathering by another (`access`). Relevance is four walks of
-ids, one a class. Distance is not in the database: sellers are ordered here, and their products read group by
-group.
+ids, one a class.
 """
 
-from collections.abc import Callable
-from itertools import islice
-from typing import Any
+from collections.abc import Sequence
 
 from farmlokal.catalog import access, fulltext, statements
-from farmlokal.catalog.access import Access, Plan, Walk, gather
+from farmlokal.catalog.access import Plan, gather
 from farmlokal.catalog.cursor import Position
-from farmlokal.catalog.filters import Filters, arity, by_ids, in_sellers, parameters, without
+from farmlokal.catalog.filters import Filters, arity, by_ids, parameters
 from farmlokal.catalog.keyset import Order, Range, ranges, whole
 from farmlokal.catalog.listing import ListingQuery
-from farmlokal.catalog.nearby import Nearby
 from farmlokal.catalog.planner import Planner
 from farmlokal.catalog.reader import Reader
 from farmlokal.platform.database.port import Row, StatementTimeout
-
-GROUPS_GROWTH = 4
-"""Sellers are read in growing numbers of distances: 1, 4, 16, … A page seldom needs more than two."""
 
 
 class Pages:
@@ -45,16 +38,21 @@ class Pages:
 
         `backward` says where to begin without a position: at the end.
         """
-        of = statements.order(query.sort, descending=query.descending, backward=_backward(position, backward))
         walk = access.walk(query)
         plan = await self._planner.plan(given, walk, rows)
-        try:
-            return await self._follow(plan, of, given, position, rows)
-        except StatementTimeout:
-            if plan.limit_s is None:
-                raise
-            plan = await self._planner.instead(given, walk)
-            return await self._follow(plan, of, given, position, rows)
+        while True:
+            of = statements.order(
+                query.sort,
+                plan.access,
+                descending=query.descending,
+                backward=_backward(position, backward),
+            )
+            try:
+                return await self._follow(plan, of, given, position, rows)
+            except StatementTimeout:
+                if plan.limit_s is None:
+                    raise
+                plan = await self._planner.instead(given, walk, plan)
 
     async def _follow(
         self, plan: Plan, of: Order, given: Filters, position: Position | None, rows: int
@@ -83,78 +81,16 @@ class Pages:
                 found += [(number, *row[1:]) for row in more]
         return found
 
-    async def by_distance(
-        self, query: ListingQuery, given: Filters, position: Position | None, rows: int, near: Nearby
-    ) -> list[Row]:
-        """Sellers of one distance after the other; those whose place is not known come last."""
-        backward = _backward(position)
-        at_unplaced = position is not None and position.key is None
-        parts: list[Callable[[int], Any]] = []
-        if not at_unplaced or backward:
-            start = None if at_unplaced else position
-            parts.append(lambda missing: self._placed(query, given, start, missing, near, backward=backward))
-        if not near.within and (at_unplaced or not backward):
-            begin = position if at_unplaced else None
-            unplaced = given | {"unplaced": {}}
-            parts.insert(
-                0 if backward else len(parts),
-                lambda missing: self.in_order(query.by_id(), unplaced, begin, missing),
-            )
-        found: list[Row] = []
-        for part in parts:
-            if len(found) < rows:
-                found += await part(rows - len(found))
-        return found
-
-    async def _placed(
-        self,
-        query: ListingQuery,
-        given: Filters,
-        position: Position | None,
-        rows: int,
-        near: Nearby,
-        *,
-        backward: bool,
-    ) -> list[Row]:
-        """Candidates are read as (seller, id), ordered here, where the distances are, and then shown."""
-        reverse = query.descending != backward
-        given = without(given, "radius")
-        driver = (await self._planner.plan(given, Walk("", frozenset(["alive"])), rows)).access.driver
-        start = position.key if position else None
-        assert start is None or isinstance(start, int), "a distance is an integer"
-        groups = near.groups(start, reverse=reverse)
-        chosen: list[tuple[int, int]] = []
-        size = 1
-        while len(chosen) < rows and (some := [*islice(groups, size)]):
-            if driver is None:
-                sellers = [seller for group in some for seller in group]
-                here = given | in_sellers(self._reader.dialect, sellers)
-                found = await self._candidates(here, gather("radius"))
-            else:  # few match: all at once
-                found = await self._candidates(given, gather(driver))
-                groups = iter(())
-            measured = ((near.metres[seller], product) for seller, product in found if seller in near.metres)
-            chosen += sorted((pair for pair in measured if _beyond(pair, position, reverse)), reverse=reverse)
-            size *= GROUPS_GROWTH
-        return await self._shown(chosen[:rows])
-
-    async def _candidates(self, given: Filters, by: Access) -> list[Row]:
-        return await self._reader.fetch(
-            ("candidates", by, *arity(given)),
-            lambda dialect: statements.candidates_sql(given, by, dialect),
-            parameters(given),
-            stale_ok=True,
-        )
-
-    async def _shown(self, chosen: list[tuple[int, int]]) -> list[Row]:
-        """(metres, *ITEM_COLUMNS) of the chosen (metres, id), those that are still there."""
+    async def by_ids(self, chosen: Sequence[tuple[int, int]]) -> list[Row]:
+        """(key, *ITEM_COLUMNS) of the chosen (key, id) in their order, those that are still there."""
         if not chosen:
             return []
         given = by_ids([product for _, product in chosen])
-        of, plan = statements.order("id", descending=False, backward=False), Plan(gather("ids"))
+        plan = Plan(gather("ids", given))
+        of = statements.order("id", plan.access, descending=False, backward=False)
         rows = await self._follow(plan, of, given, None, len(chosen))
         shown = {row[1]: row for row in rows}
-        return [(metres, *shown[product][1:]) for metres, product in chosen if product in shown]
+        return [(key, *shown[product][1:]) for key, product in chosen if product in shown]
 
     async def _range(
         self,
@@ -193,10 +129,3 @@ def _in_class(position: Position | None, number: int, *, reverse: bool) -> Posit
 
 def _backward(position: Position | None, otherwise: bool = False) -> bool:
     return otherwise if position is None else position.backward
-
-
-def _beyond(pair: tuple[int, int], position: Position | None, reverse: bool) -> bool:
-    if position is None:
-        return True
-    at = (position.key, position.tie)
-    return (position.inclusive and pair == at) or (pair < at if reverse else pair > at)

@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from farmlokal.catalog import access, statements
-from farmlokal.catalog.access import Access, Plan, Walk, gather
+from farmlokal.catalog.access import COUNT_CEILING, Access, Plan, Sample, Walk, gather
 from farmlokal.catalog.filters import DRIVERS, Filters, arity, parameters, sampled
 from farmlokal.catalog.reader import Reader
 from farmlokal.platform.clock import SystemClock
-from farmlokal.platform.database.compilers import PRIMARY
+from farmlokal.platform.database.port import Row
 
 ESTIMATE_LIFE_S = 30.0
 """How long a count is used. It only chooses the cheaper way: a page never shows it."""
 
 ESTIMATES = 4096
-"""Most counts kept, some 300 bytes each. When full, all are dropped."""
+"""Most counts kept, some 500 bytes each. When full, all are dropped."""
+
+NOWHERE = Walk("", frozenset(), frozenset())
+"""No walk: every filter may drive."""
 
 
 class Planner:
@@ -23,87 +26,98 @@ class Planner:
     def __init__(self, reader: Reader, clock: SystemClock) -> None:
         self._reader = reader
         self._clock = clock
-        self._estimates: dict[tuple[object, ...], tuple[float, int]] = {}
-        self._instead: dict[tuple[object, ...], tuple[float, Plan | None]] = {}
+        self._estimates: dict[tuple[object, ...], tuple[float, Row]] = {}
+        self._instead: dict[tuple[object, ...], tuple[float, Plan]] = {}
 
     async def plan(self, given: Filters, walk: Walk, rows: int) -> Plan:
         """How to read `rows`: by the walk, or gathered by a filter that the walk does not serve anyway."""
         drivers = _drivers(given, walk)
+        walked = walk.access(given)
         if not drivers:
-            return Plan(Access(walk.index))
+            return Plan(walked)
         if "ids" in drivers:
-            return Plan(gather("ids"))
+            return Plan(gather("ids", given))
         began, instead = self._instead.get(_key(walk.index, given), (0.0, None))
         if instead is not None and self._clock.monotonic_s() - began < ESTIMATE_LIFE_S:
             return instead
+        sample = await self._sample(given, walk)
         products = await self._products()
-        hits = await self._hits(given, products)
-        driver = None
-        if hits < access.SAMPLE_ENOUGH:
-            for budget in access.budgets(drivers, hits, products, rows):
-                counts = await self._counts(given, drivers, budget)
-                if driver := access.driver(counts, budget, hits, products, rows):
-                    break
-        return Plan(gather(driver)) if driver else Plan(Access(walk.index), access.WALK_LIMIT_S)
+        if access.is_short(sample, products, rows):
+            return Plan(walked, access.SHORTEST_WALK_S)
+        walk_s = access.walk_s(sample, walk, given, products, rows)
+        driver, gather_s = await self._cheapest(given, drivers, sample, products)
+        return Plan(gather(driver, given)) if gather_s < walk_s else Plan(walked, access.limit_s(gather_s))
 
-    async def instead(self, given: Filters, walk: Walk) -> Plan:
-        """What to do after a walk that took too long, now and for a while.
+    async def instead(self, given: Filters, walk: Walk, after: Plan) -> Plan:
+        """What to do after a walk that took too long.
 
-        A walk to the end would take five times as long as an index that covers.
+        A longer one, where gathering would take longer than that one did. Else gather, or walk to the end if
+        that is expected to be over sooner; which is then remembered for a while.
         """
-        plan = Plan(gather(await self._least(given, _drivers(given, walk))))
+        sample, products = await self._sample(given, walk), await self._products()
+        driver, gather_s = await self._cheapest(given, [*_drivers(given, walk), "all"], sample, products)
+        if after.limit_s is not None and after.limit_s < access.limit_s(gather_s):
+            return Plan(after.access, access.limit_s(gather_s))
+        to_the_end = access.walk_s(sample, walk, given, products, products)
+        plan = Plan(gather(driver, given) if gather_s < to_the_end else walk.access(given))
         if len(self._instead) >= ESTIMATES:
             self._instead.clear()
         self._instead[_key(walk.index, given)] = (self._clock.monotonic_s(), plan)
         return plan
 
-    async def all_rows(self, given: Filters) -> Access:
-        """How every row of a query is read."""
-        return gather(await self._least(given, _drivers(given, Walk("", frozenset()))))
+    async def all_rows(self, given: Filters, *, by_seller: bool) -> Access:
+        """How every row of a query is read to be counted, `by_seller` or not."""
+        drivers = _drivers(given, NOWHERE)
+        if not drivers:
+            return access.count("all", given, by_seller=by_seller)
+        sample, products = await self._sample(given, NOWHERE), await self._products()
+        driver, _ = await self._cheapest(given, [*drivers, "all"], sample, products)
+        return access.count(driver, given, by_seller=by_seller)
 
-    async def _least(self, given: Filters, drivers: list[str]) -> str:
-        """The filter with the fewest rows; where all have too many to count, one whose index covers."""
-        counts = {name: await self._count(name, given, access.LAST_CEILING) for name in drivers}
-        best = min(counts, key=lambda name: counts[name], default=None)
-        if best and counts[best] < access.LAST_CEILING:
-            return best
-        return next((name for name in drivers if DRIVERS[name].covers), "all")
-
-    async def _counts(self, given: Filters, drivers: list[str], budget: float) -> dict[str, int]:
-        """Rows of each filter, no further than matters: up to the budget, then to the cheapest so far."""
-        counts = {}
+    async def _cheapest(
+        self, given: Filters, drivers: list[str], sample: Sample, products: int
+    ) -> tuple[str, float]:
+        """The filter that is gathered by soonest, and how long that takes."""
+        times = {}
         for name in drivers:
-            counts[name] = await self._count(name, given, access.ceiling(name, budget))
-            budget = min(budget, access.cost(name, counts[name]))
-        return counts
+            hits = sample.alone.get(name, sample.seen)
+            rows = products * hits // max(sample.seen, 1)
+            if hits < access.SEEN_ENOUGH and name != "all":
+                rows = max(rows, await self._count(name, given))
+            times[name] = access.gather_s(name, rows, given, sample)
+        best = min(times, key=lambda name: times[name])
+        return best, times[best]
 
-    async def _hits(self, given: Filters, products: int) -> int:
-        """Matches among `SAMPLE` products."""
-        ids = range(max(1, products // access.SAMPLE // 2), products + 1, max(1, products // access.SAMPLE))
-        here = given | sampled(self._reader.dialect, ids or [1])
-        by = Access(PRIMARY)
-        return await self._estimate(
-            _key("hits", given),
-            ("count", by, *arity(here)),
-            lambda dialect: statements.count_sql(here, by, dialect),
-            parameters(here),
+    async def _sample(self, given: Filters, walk: Walk) -> Sample:
+        products = await self._products()
+        size = min(access.SAMPLE, max(access.LEAST_SAMPLE, products // access.SAMPLED_SHARE))
+        step = max(1, products // size)
+        here = sampled(self._reader.dialect, range(max(1, step // 2), products + 1, step) or [1])
+        drivers = _drivers(given, NOWHERE)
+        seen, served, checked, matching, *alone = await self._estimate(
+            ("sample", walk, *_key("", given)),
+            ("sample", walk, *arity(given)),
+            lambda dialect: statements.sample_sql(given, here, walk, drivers, dialect),
+            parameters(given) | parameters(here),
         )
+        return Sample(seen, served, checked, matching, dict(zip(drivers, alone, strict=True)))
 
-    async def _count(self, name: str, given: Filters, ceiling: int) -> int:
-        """Rows of one filter, up to `ceiling`; of a search in one class of relevance, of that class."""
-        alone = {each: given[each] for each in (name, "relevance") if each in given}
-        if name != "search":
-            alone.pop("relevance", None)
-        return await self._estimate(
-            (ceiling, *_key("rows", alone)),
+    async def _count(self, name: str, given: Filters) -> int:
+        """Rows of one filter, up to `COUNT_CEILING`; of a search in one class of relevance, of that class."""
+        ranked = ("relevance",) if name == "search" else ()
+        alone = {each: given[each] for each in (name, *ranked) if each in given}
+        (count,) = await self._estimate(
+            _key("rows", alone),
             ("rows", *arity(alone)),
             lambda dialect: statements.rows_sql(name, alone, dialect),
-            parameters(alone) | {"ceiling": ceiling},
+            parameters(alone) | {"ceiling": COUNT_CEILING},
         )
+        return count
 
     async def _products(self) -> int:
         """About how many products there are: the greatest id."""
-        return await self._estimate(("products",), ("greatest id",), statements.greatest_id_sql, {})
+        (greatest,) = await self._estimate(("products",), ("greatest id",), statements.greatest_id_sql, {})
+        return greatest
 
     async def _estimate(
         self,
@@ -111,17 +125,18 @@ class Planner:
         shape: tuple[object, ...],
         build: statements.Build,
         given: Mapping[str, Any],
-    ) -> int:
+    ) -> tuple[int, ...]:
+        """The numbers of one row, NULL as 0, looked at again after `ESTIMATE_LIFE_S`."""
         now = self._clock.monotonic_s()
-        taken, count = self._estimates.get(key, (now - ESTIMATE_LIFE_S, 0))
+        taken, numbers = self._estimates.get(key, (now - ESTIMATE_LIFE_S, ()))
         if now - taken < ESTIMATE_LIFE_S:
-            return count
-        [(found,)] = await self._reader.fetch(shape, build, given)
-        count = int(found or 0)
+            return numbers
+        [found] = await self._reader.fetch(shape, build, given)
+        numbers = tuple(int(number or 0) for number in found)
         if len(self._estimates) >= ESTIMATES:
             self._estimates.clear()
-        self._estimates[key] = (now, count)
-        return count
+        self._estimates[key] = (now, numbers)
+        return numbers
 
 
 def _drivers(given: Filters, walk: Walk) -> list[str]:

@@ -5,9 +5,11 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, literal_column, select
 
-from farmlokal.catalog import geo, statements
+from farmlokal.catalog import statements
+from farmlokal.catalog.counts import Counts
 from farmlokal.catalog.cursor import Position
-from farmlokal.catalog.filters import Filters, arity, filters, parameters
+from farmlokal.catalog.distance import ByDistance
+from farmlokal.catalog.filters import Filters, filters, in_sellers
 from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby, Place
@@ -53,6 +55,8 @@ class CatalogueRepository:
         self._reader = Reader(database)
         self._planner = Planner(self._reader, clock or SystemClock())
         self._pages = Pages(self._reader, self._planner)
+        self._counts = Counts(self._reader, self._planner)
+        self._distance = ByDistance(self._reader, self._planner, self._pages)
         self._names: dict[int, str] = {}
         self._categories: dict[bytes, int] = {}
 
@@ -71,42 +75,25 @@ class CatalogueRepository:
             found = await self._pages.by_relevance(query, given, position, rows)
         elif query.sort == "distance":
             assert near is not None, "sort=distance has a place"
-            found = await self._pages.by_distance(query, given, position, rows, near)
+            found = await self._distance.page(query, given, position, rows, near)
         else:
             found = await self._pages.in_order(query, given, position, rows)
         return [await self._named(row, CATEGORY + 1) for row in found]
 
-    async def count(self, query: ListingQuery, near: Nearby | None) -> int:
-        """How many products the query selects."""
+    async def count(self, query: ListingQuery, near: Nearby | None) -> int | None:
+        """How many products the query selects; None where that takes too long to count."""
         given = await self._filters(query, near)
-        if given is None:
-            return 0
-        by = await self._planner.all_rows(given)
-        [(total,)] = await self._reader.fetch(
-            ("count", by, *arity(given)),
-            lambda dialect: statements.count_sql(given, by, dialect),
-            parameters(given),
-            stale_ok=True,
-        )
-        return int(total)
+        return 0 if given is None else await self._counts.total(given)
 
-    async def facet(self, query: ListingQuery, facet: str, near: Nearby | None) -> list[Row]:
-        """(value, count) of one facet under the query's filters, most frequent first."""
+    async def facet(self, query: ListingQuery, facet: str, near: Nearby | None) -> list[Row] | None:
+        """(value, count) of one facet under the query's filters, most frequent first; None where that takes
+        too long to count."""
         given = await self._filters(query, near)
-        if given is None:
-            return []
-        by = await self._planner.all_rows(given)
-        rows = await self._reader.fetch(
-            (facet, by, *arity(given)),
-            lambda dialect: statements.facet_sql(facet, given, by, dialect),
-            parameters(given),
-            stale_ok=True,
-        )
-        rows = [(value, int(count)) for value, count in rows]
-        if facet == "category":
-            rows = [await self._named(row, 0) for row in rows]
-            rows.sort(key=lambda row: (-row[1], row[0]))
-        return rows
+        rows = [] if given is None else await self._counts.of(facet, given)
+        if rows is None or facet != "category":
+            return rows
+        named = [await self._named(row, 0) for row in rows]
+        return sorted(named, key=lambda row: (-row[1], row[0]))
 
     async def find_product(self, product_id: int) -> Row | None:
         """(*ITEM_COLUMNS, *DETAIL_COLUMNS), or None for an unknown or deleted one."""
@@ -145,12 +132,13 @@ class CatalogueRepository:
         return rows[0] if rows else None
 
     async def categories(self) -> list[Row]:
-        """(id, name, name_hi, name_ml, products) of all categories, by name."""
-        counts: dict[str, int] = dict(await self.facet(ListingQuery(), "category", None))
+        """(id, name, name_hi, name_ml, products) of all categories, by name; products None as in `facet`."""
+        found = await self.facet(ListingQuery(), "category", None)
+        counts: dict[str, int] | None = None if found is None else dict(found)
         named = (categories.c.id, categories.c.name, categories.c.name_hi, categories.c.name_ml)
         statement = select(*named).order_by(categories.c.name_key).limit(statements.FACET_VALUES)
         rows = await self._fetch("categories", statement, {}, stale_ok=True)
-        return [(*row, counts.get(row[1], 0)) for row in rows]
+        return [(*row, None if counts is None else counts.get(row[1], 0)) for row in rows]
 
     async def version(self) -> int:
         """The version of the catalogue, which every write raises, where listings are read.
@@ -176,22 +164,18 @@ class CatalogueRepository:
         return (rows[0][0], rows[0][1]) if rows else None
 
     async def nearby(self, place: Place, radius_m: int | None) -> Nearby:
-        """The sellers around a place; with a radius only those inside. The database narrows by latitude."""
-        low, high = (
-            (-90_000_000, 90_000_000) if radius_m is None else geo.latitude_band_e6(place[0], radius_m)
-        )
-        statement = select(sellers.c.id, sellers.c.latitude_e6, sellers.c.longitude_e6).where(
-            sellers.c.latitude_e6.between(bindparam("low"), bindparam("high"))
-        )
-        rows = await self._fetch("nearby", statement, {"low": low, "high": high})
-        return Nearby.of(place, radius_m, rows)
+        """A place, with a radius the sellers inside it."""
+        return Nearby(place, None if radius_m is None else await self._distance.around(place, radius_m))
 
     async def _filters(self, query: ListingQuery, near: Nearby | None) -> Filters | None:
         """The filters of a query; None when no seller is near enough for anything to match."""
-        if near is not None and near.within and not near.metres:
-            return None
         ids = {key: await self._category_id(key) for key in map(sort_key, query.category)}
-        return filters(query, self._dialect, ids, tuple(near.metres) if near and near.within else None)
+        inside = None if near is None else near.metres
+        given = filters(query, self._dialect, ids, None if inside is None else tuple(inside))
+        if near is None or inside is None:
+            return given
+        its = await self._distance.of_filters(given, near)
+        return given | in_sellers(self._dialect, tuple(its)) if its else None
 
     async def _category_id(self, key: bytes) -> int:
         """The id behind a folded name, 0 for none."""

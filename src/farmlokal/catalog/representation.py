@@ -94,7 +94,8 @@ class FacetValue(Struct, frozen=True):
 
 
 class ProductPage(Struct, frozen=True, rename="camel", kw_only=True):
-    """A page of products; `total` and `facets` are there when they were asked for.
+    """A page of products; `total` and `facets` are there when they were asked for, and null where they would
+    take too long to count.
 
     Where `fields` chooses members, a product is a mapping of those alone: it becomes the same JSON, less
     the others, so the document names no member of a listed product as required (`PARTIAL`).
@@ -104,14 +105,14 @@ class ProductPage(Struct, frozen=True, rename="camel", kw_only=True):
     next_cursor: str | None
     prev_cursor: str | None
     has_more: bool
-    total: int | UnsetType = UNSET
-    facets: dict[str, list[FacetValue]] | UnsetType = UNSET
+    total: int | UnsetType | None = UNSET
+    facets: dict[str, list[FacetValue] | None] | UnsetType = UNSET
 
 
 class Facets(Struct, frozen=True):
-    """Counts by facet."""
+    """Counts by facet, null where they would take too long."""
 
-    facets: dict[str, list[FacetValue]]
+    facets: dict[str, list[FacetValue] | None]
 
 
 class Price(Struct, frozen=True, rename="camel", kw_only=True):
@@ -164,12 +165,12 @@ class SellerPage(Struct, frozen=True, rename="camel", kw_only=True):
 
 
 class Category(Struct, frozen=True, rename="camel", kw_only=True):
-    """A category and how many products it holds now."""
+    """A category and how many products it holds now, null where they would take too long to count."""
 
     id: int
     name: str
     names: Names
-    products: int
+    products: int | None
 
 
 class Categories(Struct, frozen=True):

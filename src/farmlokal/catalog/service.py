@@ -129,14 +129,20 @@ class Catalogue:
             return None
         return await self._repository.nearby(place, query.radius_m)
 
-    async def _facets(self, query: ListingQuery, near: Nearby | None) -> dict[str, list[shown.FacetValue]]:
-        return {
-            facet: [
-                shown.FacetValue(bool(value) if facet == "organic" else value, count)
-                for value, count in await self._repository.facet(query.without(facet), facet, near)
-            ]
-            for facet in query.facets
-        }
+    async def _facets(
+        self, query: ListingQuery, near: Nearby | None
+    ) -> dict[str, list[shown.FacetValue] | None]:
+        return {facet: await self._facet(query.without(facet), facet, near) for facet in query.facets}
+
+    async def _facet(
+        self, query: ListingQuery, facet: str, near: Nearby | None
+    ) -> list[shown.FacetValue] | None:
+        rows = await self._repository.facet(query, facet, near)
+        if rows is None:
+            return None
+        return [
+            shown.FacetValue(bool(value) if facet == "organic" else value, count) for value, count in rows
+        ]
 
 
 def _product(row: tuple[Any, ...], lang: str, place: Place | None) -> shown.Product:

@@ -5,6 +5,7 @@ read from left to right and products by the index that `access` names (`platform
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
 from sqlalchemy import (
@@ -12,18 +13,22 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    and_,
     bindparam,
+    case,
     func,
     literal_column,
     select,
+    true,
 )
 from sqlalchemy.engine import Dialect
 
-from farmlokal.catalog.access import Access
+from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
-from farmlokal.catalog.keyset import Order, Range
+from farmlokal.catalog.keyset import Order, Range, whole
 from farmlokal.catalog.schema import products, search_documents, sellers
 from farmlokal.platform.database.compilers import PRIMARY
+from farmlokal.platform.database.json_rows import in_integers
 
 FACET_VALUES = 1000
 """Most values of one facet: more districts than India has."""
@@ -43,12 +48,15 @@ DETAIL_COLUMNS = (
     *(products.c.certification, products.c.price_on, products.c.source),
 )
 
-_SORT_COLUMNS: dict[str, ColumnElement[Any]] = {
-    "price": products.c.price_minor,
-    "name": products.c.name_key,
-    "createdAt": products.c.created_at_us,
-    "unitPrice": products.c.unit_price_minor,
-    "harvestedOn": products.c.harvested_on,
+entries = products.alias("entry")
+"""An index of products, walked for its own sake: what it holds is looked at before the row is looked up."""
+
+_SORT_COLUMNS = {
+    "price": "price_minor",
+    "name": "name_key",
+    "createdAt": "created_at_us",
+    "unitPrice": "unit_price_minor",
+    "harvestedOn": "harvested_on",
 }
 _NULLABLE = frozenset(["unitPrice", "harvestedOn"])
 
@@ -58,6 +66,9 @@ _FACETS: dict[str, ColumnClause[Any]] = {
     "district": sellers.c.district,
     "organic": products.c.organic,
 }
+
+FACETS_OF_SELLERS = frozenset(name for name, value in _FACETS.items() if value.table is sellers)
+"""Facets that are counted by seller first: there are far fewer of them to look up than products."""
 
 
 class Statement(NamedTuple):
@@ -71,30 +82,49 @@ Build = Callable[[Dialect], Statement]
 """Makes a statement for a dialect, when its shape is asked for the first time."""
 
 
-def order(sort: str, *, descending: bool, backward: bool) -> Order:
-    """The order of a sort whose key is a column of products, or of ids."""
-    return Order(products.c.id, _SORT_COLUMNS.get(sort), sort in _NULLABLE, descending, backward)
+def order(sort: str, access: Access, *, descending: bool, backward: bool) -> Order:
+    """The order of a sort whose key is a column of products, or of ids, in the rows that `access` reads."""
+    row = entries if access.checked else products
+    key = row.c[_SORT_COLUMNS[sort]] if sort in _SORT_COLUMNS else None
+    return Order(row.c.id, key, sort in _NULLABLE, descending, backward)
 
 
 def page_sql(of: Order, given: Filters, access: Access, rows: Range, dialect: Dialect) -> Statement:
     """(sort key, *ITEM_COLUMNS) of at most `:page_rows` rows of a range."""
-    key = literal_column("NULL") if of.key is None else of.key
     if access.driver is None:
-        walked = _matching(select(key, *ITEM_COLUMNS), given, access, dialect).where(*rows.where)
+        walked = _matching(select(_key(of), *ITEM_COLUMNS), given, access, dialect).where(*rows.where)
         return compiled(walked.order_by(*rows.order_by).limit(bindparam("page_rows")), dialect)
     # What is gathered is sorted by key and id alone, in the driver's index; only the page is looked up.
-    found: Select[Any] = select(products.c.id)
+    found: Select[Any] = select(of.tie)
     found = _matching(found, given, access, dialect, shown=False).where(*rows.where)
     chosen = found.order_by(*rows.order_by).limit(bindparam("page_rows")).subquery("chosen")
-    source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(sellers))
-    statement = select(key, *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
-    return compiled(statement.order_by(*rows.order_by), dialect)
+    source = chosen.join(products, products.c.id == chosen.c.id).join(sellers, _refers(products, sellers))
+    key = None if of.key is None else products.c[cast("ColumnClause[Any]", of.key).name]
+    shown = replace(of, tie=products.c.id, key=key)
+    statement = select(_key(shown), *ITEM_COLUMNS).select_from(source).with_hint(products, PRIMARY)
+    return compiled(statement.order_by(*whole(shown, None).order_by), dialect)
+
+
+def _key(of: Order) -> ColumnElement[Any]:
+    return literal_column("NULL") if of.key is None else of.key
 
 
 def candidates_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(seller id, id) of every product that matches, in no order."""
     columns = (products.c.seller_id, products.c.id)
     return compiled(_matching(select(*columns), given, access, dialect, shown=False), dialect)
+
+
+def places_sql(given: Filters, dialect: Dialect) -> Statement:
+    """(id, latitude, longitude) of the sellers that pass filters of the seller, or lie in the `band`."""
+    of_id: dict[str, ColumnElement[bool]] = {
+        "band": sellers.c.latitude_e6.between(bindparam("low"), bindparam("high")),
+        "seller": sellers.c.id == bindparam("seller"),
+        "radius": in_integers(dialect, sellers.c.id, "radius"),
+    }
+    demands = (of_id[name] if name in of_id else condition(name, given, dialect) for name in given)
+    columns = (sellers.c.id, sellers.c.latitude_e6, sellers.c.longitude_e6)
+    return compiled(select(*columns).where(*demands), dialect)
 
 
 def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
@@ -105,9 +135,9 @@ def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
 def facet_sql(facet: str, given: Filters, access: Access, dialect: Dialect) -> Statement:
     """(value, count) of one facet, most frequent first, at most `FACET_VALUES`."""
     value, rows = _FACETS[facet], cast("ColumnElement[Any]", func.count())
-    if value.table is not sellers:
+    if facet not in FACETS_OF_SELLERS:
         counted = _matching(select(value, rows), given, access, dialect, shown=False)
-    else:  # by seller first: there are far fewer of them to look up than products
+    else:
         seller = products.c.seller_id
         of_seller = select(seller, rows.label("rows_of_seller")).group_by(seller)
         by_seller = _matching(of_seller, given, access, dialect, shown=False).subquery("by_seller")
@@ -125,6 +155,28 @@ def rows_sql(driver: str, given: Filters, dialect: Dialect) -> Statement:
     return compiled(select(func.count()).select_from(counted), dialect)
 
 
+def sample_sql(
+    given: Filters, sample: Filters, walk: Walk, drivers: Sequence[str], dialect: Dialect
+) -> Statement:
+    """The numbers of `access.Sample`, of the products of a sample."""
+    demands = {name: condition(name, given, dialect) for name in given}
+    served = [demand for name, demand in demands.items() if name in walk.served]
+    checked = [demand for name, demand in demands.items() if name in walk.served | walk.checks]
+    sets = (served, checked, list(demands.values()), *([demands[name]] for name in drivers))
+    one: ColumnElement[int] = literal_column("1")
+    none: ColumnElement[int] = literal_column("0")
+    sums: list[ColumnElement[Any]] = [
+        func.sum(case((and_(true(), *each), one), else_=none)) if each else func.count() for each in sets
+    ]
+    source: FromClause = products
+    if "search" in given:
+        source = source.join(search_documents, _refers(products, search_documents))
+    if given.keys() & OF_SELLERS:
+        source = source.join(sellers, _refers(products, sellers))
+    statement = select(func.count(), *sums).select_from(source).with_hint(products, PRIMARY)
+    return compiled(statement.where(*(condition(name, sample, dialect) for name in sample)), dialect)
+
+
 def greatest_id_sql(dialect: Dialect) -> Statement:
     """The greatest id of a product; NULL when there is none."""
     return compiled(select(func.max(products.c.id)), dialect)
@@ -133,25 +185,37 @@ def greatest_id_sql(dialect: Dialect) -> Statement:
 def _matching(
     statement: Select[Any], given: Filters, access: Access, dialect: Dialect, *, shown: bool = True
 ) -> Select[Any]:
-    """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers."""
+    """The statement over the rows that pass all filters, read as `access` says; `shown` joins the sellers.
+
+    Where there is something to check in the index first, the row is joined to what has passed.
+    """
+    row: FromClause = entries if access.checked else products
     driver = DRIVERS[access.driver] if access.driver else None
     first = None if driver is None else driver.first
-    source: FromClause = products if first is None else first.join(products, _refers(first))
+    source = row if first is None else first.join(row, _refers(row, first))
     if "search" in given and first is not search_documents:
-        source = source.join(search_documents, _refers(search_documents))
-    if first is not sellers and (shown or given.keys() & OF_SELLERS):
-        source = source.join(sellers, _refers(sellers))
-    statement = statement.select_from(source)
-    if access.index:
-        statement = statement.with_hint(products, access.index)
+        source = source.join(search_documents, _refers(row, search_documents))
+    if asked := bool(given.keys() & OF_SELLERS) and first is not sellers:
+        source = source.join(sellers, _refers(row, sellers))
+    if access.checked:
+        source = source.join(products, products.c.id == entries.c.id)
+        statement = statement.with_hint(products, PRIMARY)
+    if shown and not asked and first is not sellers:
+        source = source.join(sellers, _refers(products, sellers))
+    statement = statement.select_from(source).with_hint(row, access.index)
     if driver is not None and first is not None and driver.first_index:
         statement = statement.with_hint(first, driver.first_index)
-    return statement.where(*(condition(name, given, dialect, access.driver) for name in given))
+    for name in given:
+        of_row = row if name in access.checked else products
+        statement = statement.where(
+            condition(name, given, dialect, by_index=access.driver == "search", row=of_row)
+        )
+    return statement
 
 
-def _refers(table: FromClause) -> ColumnElement[bool]:
-    """How a product refers to a table."""
-    column = products.c.seller_id if table is sellers else products.c.search_id
+def _refers(row: FromClause, table: FromClause) -> ColumnElement[bool]:
+    """How a product, whose columns `row` has, refers to a table."""
+    column = row.c.seller_id if table is sellers else row.c.search_id
     return column == table.c.id
 
 
@@ -165,7 +229,7 @@ def detail_sql(dialect: Dialect) -> Statement:
     """(*ITEM_COLUMNS, *DETAIL_COLUMNS) of the product `:id`, tombstones left out."""
     statement = (
         select(*ITEM_COLUMNS, *DETAIL_COLUMNS)
-        .select_from(products.join(sellers, _refers(sellers)))
+        .select_from(products.join(sellers, _refers(products, sellers)))
         .where(products.c.id == bindparam("id"), products.c.deleted_at_us.is_(None))
     )
     return compiled(statement, dialect)
