@@ -1,5 +1,5 @@
 """Indexes that hold what a page's filters look at, so that rows which do not match are passed over inside
-them (docs/decisions/0016).
+them (docs/decisions/0017).
 
 Each walks in its order, `key` and then `id`, and gathers by its first column. The columns after these are
 looked at and not searched by: 0.15 µs an entry, where the row itself costs 2 µs. What changes with every
@@ -8,8 +8,8 @@ order (`stock_milli`) is only in the two that gather by wording and by seller.
 
 from farmlokal.migrations.online import create_index, drop_index
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 _CHECKED = ("deleted_at_us", "category_id", "organic", "seller_id", "search_id")
 _KEYS = {
