@@ -6,8 +6,10 @@ from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.routing import Router
 from starlette.types import ASGIApp
 
@@ -21,10 +23,18 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
+from farmlokal.orders.commits import SharedCommits
+from farmlokal.orders.event import STANDARD, read_event
+from farmlokal.orders.inbox import Inbox
+from farmlokal.orders.letters import DeadLetters
+from farmlokal.orders.receiver import Receiver, Source
+from farmlokal.orders.routes import WebhookRoutes
+from farmlokal.orders.signature import StandardWebhooks
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
-from farmlokal.platform.metrics import LimitCounts, RequestCounts
+from farmlokal.platform.database.port import Database
+from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
 from farmlokal.platform.rate_limit import Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
@@ -36,9 +46,12 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
+    "orders": "What was bought: events in, orders out.",
     "operations": "How the service is doing.",
 }
 
+UNSIGNED_COST = 1
+"""Units of quota that a delivery costs who did not sign it."""
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
@@ -54,17 +67,21 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         None if replica is None else replica.get_secret_value(),
     )
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts, limits = RequestCounts(), LimitCounts()
+    counts, limits, events = RequestCounts(), LimitCounts(), WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema = migrations.newest()
     repository, cached = CatalogueRepository(database, clock), CacheCounts()
     service = Catalogue(repository, CursorCodec(keys))
     cache = _cache(redis, keys[0], repository, clock, cached)
     catalogue = CatalogueRoutes(service, CataloguePages(service, cache))
+    admission = _admission(settings, redis, clock, limits)
+    commits = SharedCommits(Inbox(database, clock).record)
+    webhooks = _webhooks(settings, database, clock, events, commits, admission)
     ops = OpsRoutes(
         database,
         counts,
         limits,
+        events,
         clock,
         cache=cached,
         redis=redis,
@@ -72,29 +89,26 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         private=settings.profile == "production",
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [*catalogue.operations, *ops.operations]
+    operations = [*catalogue.operations, *webhooks.operations, *ops.operations]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL))
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(database.close)
-            await database.open()
+            await _enter(stack, database)
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
-            if redis is not None:
-                stack.push_async_callback(redis.close)
-                await redis.open()
-            stack.push_async_callback(cache.close)
-            await cache.open()
+            for part in (redis, cache, commits):
+                if part is not None:
+                    await _enter(stack, part)
             yield
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
     routes = [*(operation.route for operation in operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, _admission(settings, redis, clock, limits))
+    app: ASGIApp = Gate(router, counts, admission)
     if settings.cors_origins:
         app = CORSMiddleware(
             app,
@@ -103,6 +117,20 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             expose_headers=EXPOSED,
         )
     return app
+
+
+class _Part(Protocol):
+    """What lives as long as the application does."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def _enter(stack: AsyncExitStack, part: _Part) -> None:
+    """Open a part, and close it at the end, even if it could be opened only half."""
+    stack.push_async_callback(part.close)
+    await part.open()
 
 
 def _cache(
@@ -119,6 +147,28 @@ def _cache(
     # Pages hold cursors: whoever signs with another key has pages of its own.
     namespace = blake2b(key, digest_size=32, person=f"pages {CONTENT_FORM}".encode()).digest()
     return RedisCache(redis, namespace, generations, codec, clock, counts)
+
+
+def _webhooks(
+    settings: Settings,
+    database: Database,
+    clock: SystemClock,
+    counts: WebhookCounts,
+    commits: SharedCommits,
+    admission: Admission | None,
+) -> WebhookRoutes:
+    """Where events come in. Without a secret, which only development may be, nobody has to sign."""
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+    scheme = StandardWebhooks(secrets) if secrets else None
+    standard = Source(STANDARD, scheme, lambda _headers, body: read_event(STANDARD, body))
+    receiver = Receiver(commits.submit, DeadLetters(database, clock), counts, clock)
+
+    async def charge(request: Request) -> None:
+        if admission is not None:
+            await admission.require_quota(request.scope)
+            await admission.charge(request.scope, UNSIGNED_COST)
+
+    return WebhookRoutes(receiver, standard, charge)
 
 
 def _admission(

@@ -36,7 +36,9 @@ class Invalid(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody vouches for the caller."""
+    """Nobody vouches for the caller; `challenge` names what would (RFC 9110, 11.6.1)."""
+
+    challenge = "Bearer"
 
 
 class Forbidden(DomainError):
@@ -48,7 +50,11 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    """Another change came first."""
+    """Another change came first. With `retry_after_s` it is under way, and that says when to come back."""
+
+    def __init__(self, detail: str, *faults: Fault, retry_after_s: int | None = None) -> None:
+        super().__init__(detail, *faults)
+        self.retry_after_s = retry_after_s
 
 
 class PreconditionFailed(DomainError):

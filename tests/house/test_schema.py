@@ -12,10 +12,16 @@ from alembic.config import Config
 from sqlalchemy import TableClause
 
 from farmlokal import migrations
-from farmlokal.catalog import schema
+from farmlokal.catalog import schema as of_the_catalogue
 from farmlokal.migrations.runner import upgrade
+from farmlokal.orders import schema as of_orders
 
-TABLES = {value.name: value for value in vars(schema).values() if isinstance(value, TableClause)}
+TABLES = {
+    value.name: value
+    for schema in (of_the_catalogue, of_orders)
+    for value in vars(schema).values()
+    if isinstance(value, TableClause)
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +44,7 @@ def _offline_sql(dialect: str) -> str:
 
 
 def test_every_table_of_the_migrations_is_named(migrated: sqlite3.Connection) -> None:
-    """`schema.py` names every table that the migrations make, and no other."""
+    """The features' `schema.py` name every table that the migrations make, and no other."""
     made = {
         name
         for (name,) in migrated.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

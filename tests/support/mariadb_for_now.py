@@ -105,7 +105,8 @@ class MariaDb:
             for (table,) in tables:
                 [(_, made)] = await self.ask(f"SHOW CREATE TABLE {table}", "template")
                 self._template.append(made)
-            self._template.append("INSERT INTO alembic_version SELECT * FROM template.alembic_version")
+            for table in ("alembic_version", "catalogue_version"):
+                self._template.append(f"INSERT INTO {table} SELECT * FROM template.{table}")
         statements = ";".join(["SET foreign_key_checks = 0", *self._template])
         connection = await asyncmy.connect(
             unix_socket=str(self.folder / "s"), user="root", database=name, autocommit=True

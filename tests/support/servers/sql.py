@@ -172,7 +172,8 @@ class SqlServer:
                 cursor.execute(f"DELETE FROM {table}")
                 if "AUTO_INCREMENT" in made:
                     cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = 1")
-            cursor.execute(f"INSERT INTO alembic_version SELECT * FROM {self._migrated}.alembic_version")
+            for table in _FILLED:
+                cursor.execute(f"INSERT INTO {table} SELECT * FROM {self._migrated}.{table}")
 
     @contextmanager
     def _unchecked(self, name: str) -> Iterator[Any]:
@@ -193,6 +194,9 @@ class SqlServer:
 
 
 _UNKNOWN_THREAD = 1094
+
+_FILLED = ("alembic_version", "catalogue_version")
+"""Tables that have a row as soon as they are migrated."""
 
 
 def connect(port: int, database: str | None, user: str = USER) -> Any:

@@ -18,8 +18,9 @@ from farmlokal.platform.web.parameters import Parameter
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One GET endpoint: its route and its description.
+    """One endpoint: its route and its description.
 
+    `body` is the struct that describes the request's body, where it has one.
     `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the 200;
     `refusals` are the statuses it may refuse with, besides those that every endpoint may; `more_headers` are
     the headers of the 200 that others have not; a `limited` one spends the caller's quota.
@@ -40,11 +41,13 @@ class Operation:
     more_headers: Mapping[str, Any] = field(default_factory=dict)
     more_statuses: Mapping[HTTPStatus, str] = field(default_factory=dict)
     limited: bool = True
+    method: str = "GET"
+    body: type[msgspec.Struct] | None = None
 
     @property
     def route(self) -> Route:
-        """The route that serves it (HEAD with it)."""
-        return Route(self.path, self.endpoint, methods=["GET"], name=self.operation_id)
+        """The route that serves it (a GET's HEAD with it)."""
+        return Route(self.path, self.endpoint, methods=[self.method], name=self.operation_id)
 
 
 ALWAYS = (
@@ -54,7 +57,14 @@ ALWAYS = (
 """What any endpoint may answer, whatever it does."""
 
 _EXPLAINED = {
-    HTTPStatus.BAD_REQUEST: "A parameter is unknown, repeated or out of range; `errors` names each.",
+    HTTPStatus.BAD_REQUEST: "A parameter or member is unknown, repeated, malformed or out of range; `errors`"
+    " names each.",
+    HTTPStatus.UNAUTHORIZED: "Nobody vouches for the caller; WWW-Authenticate names what would.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
+    HTTPStatus.CONFLICT: "The same is being done already; Retry-After says when to try again.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is too large.",
+    HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is said to be something other than JSON, or compressed.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, and impossible; a person has to look.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or there is none any more.",
     HTTPStatus.FORBIDDEN: "The caller may not see this.",
     HTTPStatus.NOT_ACCEPTABLE: "The Accept header excludes JSON, which is all there is.",
@@ -73,16 +83,16 @@ def document(
     partial: Sequence[type[msgspec.Struct]] = (),
 ) -> dict[str, Any]:
     """The OpenAPI document of these operations; of `partial` structs a caller may get some members only."""
-    structs: list[type[msgspec.Struct]] = list(
-        dict.fromkeys([*(operation.answer for operation in operations), problem.Problem])
-    )
+    bodies = [operation.body for operation in operations if operation.body is not None]
+    answers = [operation.answer for operation in operations]
+    structs: list[type[msgspec.Struct]] = list(dict.fromkeys([*answers, *bodies, problem.Problem]))
     schemas, components = msgspec.json.schema_components(structs, ref_template=_COMPONENTS)
     references: dict[type, Any] = dict(zip(structs, schemas, strict=True))
     for struct in partial:
         components[struct.__name__].pop("required", None)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths[operation.path] = {"get": _operation(operation, references)}
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -137,6 +147,9 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
         ],
         "responses": responses,
     }
+    if operation.body is not None:
+        schema = references[operation.body]
+        described["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema}}}
     if operation.description:
         described["description"] = operation.description
     return described

@@ -84,6 +84,7 @@ def _of(fault: errors.Fault) -> tuple[str, str, str]:
 def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     """The status of a domain error, and the headers that go with it."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    if isinstance(error, errors.Unavailable | errors.RateLimited):
-        return status, {"retry-after": str(error.retry_after_s)}
-    return status, {}
+    if isinstance(error, errors.Unauthenticated):
+        return status, {"www-authenticate": error.challenge}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    return status, {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
