@@ -6,6 +6,7 @@ from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
+from typing import Protocol
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -37,12 +38,19 @@ from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
+from farmlokal.orders.commits import SharedCommits
+from farmlokal.orders.event import STANDARD, read_event
+from farmlokal.orders.inbox import Inbox
+from farmlokal.orders.letters import DeadLetters
+from farmlokal.orders.receiver import Receiver, Source
+from farmlokal.orders.routes import WebhookRoutes
+from farmlokal.orders.signature import StandardWebhooks
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
-from farmlokal.platform.metrics import LimitCounts, RequestCounts
+from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
@@ -56,11 +64,15 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
     "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
+    "orders": "What was bought: events in, orders out.",
     "operations": "How the service is doing.",
 }
 
 UPSTREAM_CONNECTIONS = 2
 """Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
+
+UNSIGNED_COST = 1
+"""Units of quota that a delivery costs who did not sign it."""
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
@@ -74,6 +86,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits, cached = RequestCounts(), LimitCounts(), CacheCounts()
+    events = WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema, repository = migrations.newest(), CatalogueRepository(database, clock)
     service = Catalogue(repository, CursorCodec(keys))
@@ -82,10 +95,13 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
+    commits = SharedCommits(Inbox(database, clock).record)
+    webhooks = _webhooks(settings, database, clock, events, commits, admission)
     ops = OpsRoutes(
         database,
         counts,
         limits,
+        events,
         clock,
         cache=cached,
         redis=redis,
@@ -99,6 +115,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *_edits(database, clock, oauth, service).operations,
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
+        *webhooks.operations,
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
@@ -106,12 +123,11 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[None]:
         async with AsyncExitStack() as stack:
-            stack.push_async_callback(database.close)
-            await database.open()
+            await _enter(stack, database)
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
-            for part in (redis, cache, oauth.server, upstream):
+            for part in (redis, cache, oauth.server, upstream, commits):
                 if part is not None:
                     stack.push_async_callback(part.close)
                     await part.open()
@@ -151,6 +167,22 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return choose
 
 
+
+
+class _Part(Protocol):
+    """What lives as long as the application does."""
+
+    async def open(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+
+async def _enter(stack: AsyncExitStack, part: _Part) -> None:
+    """Open a part, and close it at the end, even if it could be opened only half."""
+    stack.push_async_callback(part.close)
+    await part.open()
+
+
 def _cache(
     redis: RedisConnections | None,
     key: bytes,
@@ -167,6 +199,28 @@ def _cache(
     # Pages hold cursors: whoever signs with another key has pages of its own.
     namespace = blake2b(key, digest_size=32, person=f"pages {CONTENT_FORM}".encode()).digest()
     return RedisCache(redis, namespace, generations, codec, clock, counts)
+
+
+def _webhooks(
+    settings: Settings,
+    database: Database,
+    clock: SystemClock,
+    counts: WebhookCounts,
+    commits: SharedCommits,
+    admission: Admission | None,
+) -> WebhookRoutes:
+    """Where events come in. Without a secret, which only development may be, nobody has to sign."""
+    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
+    scheme = StandardWebhooks(secrets) if secrets else None
+    standard = Source(STANDARD, scheme, lambda _headers, body: read_event(STANDARD, body))
+    receiver = Receiver(commits.submit, DeadLetters(database, clock), counts, clock)
+
+    async def charge(request: Request) -> None:
+        if admission is not None:
+            await admission.require_quota(request.scope)
+            await admission.charge(request.scope, UNSIGNED_COST)
+
+    return WebhookRoutes(receiver, standard, charge)
 
 
 def _admission(

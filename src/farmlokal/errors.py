@@ -36,7 +36,10 @@ class Invalid(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody vouches for the caller; `error` says what is wrong with the token, where there is one."""
+    """Nobody vouches for the caller; `challenge` names what would (RFC 9110, 11.6.1), and `error` says what is
+    wrong with the token, where there is one."""
+
+    challenge = "Bearer"
 
     def __init__(self, detail: str, *faults: Fault, error: str = "") -> None:
         super().__init__(detail, *faults)
@@ -56,7 +59,11 @@ class NotFound(DomainError):
 
 
 class Conflict(DomainError):
-    """Another change came first."""
+    """Another change came first. With `retry_after_s` it is under way, and that says when to come back."""
+
+    def __init__(self, detail: str, *faults: Fault, retry_after_s: int | None = None) -> None:
+        super().__init__(detail, *faults)
+        self.retry_after_s = retry_after_s
 
 
 class PreconditionFailed(DomainError):

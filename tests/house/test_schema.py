@@ -12,13 +12,14 @@ from alembic.config import Config
 from sqlalchemy import TableClause
 
 from farmlokal import migrations
-from farmlokal.catalog import schema
+from farmlokal.catalog import schema as of_the_catalogue
 from farmlokal.migrations.runner import upgrade
-from farmlokal.oauth import schema as oauth_schema
+from farmlokal.oauth import schema as of_oauth
+from farmlokal.orders import schema as of_orders
 
 TABLES = {
     value.name: value
-    for module in (oauth_schema, schema)  # the catalogue's last: it names its own tables in full
+    for module in (of_oauth, of_orders, of_the_catalogue)  # the last names its own tables in full
     for value in vars(module).values()
     if isinstance(value, TableClause)
 }

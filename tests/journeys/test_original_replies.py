@@ -102,6 +102,21 @@ def test_the_token_is_there(database: Path) -> None:
         assert run(go(provider.settings))["token"] in provider.simulator.provider.issued
 
 
+def test_events(database: Path) -> None:
+    """An event is processed, and the second time ignored; one without an id is refused in the old words."""
+
+    async def go() -> list[tuple[int, Any]]:
+        async with first_system(database) as caller:
+            bodies = [{"eventId": "e1"}, {"eventId": "e1"}, {}]
+            answers = [await caller.post("/webhook/order-update", json=body) for body in bodies]
+            return [(answer.status_code, answer.json()) for answer in answers]
+
+    [processed, ignored, (status, refusal)] = run(go())
+    assert processed == (200, {"status": "processed"})
+    assert ignored == (200, {"status": "duplicate ignored"})
+    assert (status, refusal["error"]) == (400, "Missing eventId")
+
+
 def test_metrics(database: Path) -> None:
     """The metrics say that all is well, for how many seconds, and how many bytes of memory are used."""
     for accept in ("*/*", "application/json"):

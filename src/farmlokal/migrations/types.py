@@ -6,7 +6,7 @@ On SQLite the tables are STRICT, so a type is kept as declared; on MySQL text is
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, String, Text
-from sqlalchemy.dialects.mysql import LONGTEXT, VARBINARY, VARCHAR
+from sqlalchemy.dialects.mysql import LONGTEXT, MEDIUMBLOB, VARBINARY, VARCHAR
 from sqlalchemy.types import TypeEngine
 
 MYSQL = ("mysql", "mariadb")
@@ -45,6 +45,11 @@ def opaque(length: int) -> TypeEngine[str]:
 def binary(length: int) -> TypeEngine[bytes]:
     """Bytes compared as bytes: sort keys and digests."""
     return LargeBinary(length).with_variant(VARBINARY(length), *MYSQL)
+
+
+def long_binary() -> TypeEngine[bytes]:
+    """Bytes without a bound of their own (16 MB on MySQL); whoever writes them states one."""
+    return LargeBinary().with_variant(MEDIUMBLOB(), *MYSQL)
 
 
 def day() -> TypeEngine[str]:

@@ -17,7 +17,7 @@ from farmlokal.ops.health import Readiness, check_database, check_redis
 from farmlokal.platform.cache import CacheCounts
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database
-from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, memory
+from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, WebhookCounts, memory
 from farmlokal.platform.redis import RedisConnections, RedisState
 from farmlokal.platform.web.openapi import Operation
 
@@ -68,7 +68,7 @@ class RateLimiting(Struct, frozen=True, rename="camel"):
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
     cache by outcome (and errors of Redis that were gone around), Redis and the upstream token where there is
-    one."""
+    one, deliveries of events by what came of them."""
 
     status: str
     uptime: float
@@ -77,6 +77,7 @@ class Metrics(Struct, frozen=True):
     in_flight: int = msgspec.field(name="inFlight")
     cache: Mapping[str, int]
     redis: RedisState | None
+    webhooks: Mapping[str, int]
     rate_limit: RateLimiting = msgspec.field(name="rateLimit")
     upstream_token: TokenState | None = msgspec.field(name="upstreamToken")
 
@@ -89,6 +90,7 @@ class OpsRoutes:
         database: Database,
         counts: RequestCounts,
         limits: LimitCounts,
+        events: WebhookCounts,
         clock: SystemClock,
         *,
         cache: CacheCounts,
@@ -101,6 +103,7 @@ class OpsRoutes:
         self._database = database
         self._counts = counts
         self._limits = limits
+        self._events = events
         self._clock = clock
         self._cache = cache
         self._redis = redis
@@ -143,6 +146,7 @@ class OpsRoutes:
                 in_flight=self._counts.in_flight,
                 cache=self._cache.by_name,
                 rate_limit=limiting,
+                webhooks=dict(sorted(self._events.by_outcome.items())),
                 redis=self._redis.state() if self._redis else None,
                 upstream_token=self._upstream.state() if self._upstream else None,
             )

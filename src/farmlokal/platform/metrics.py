@@ -45,6 +45,17 @@ class LimitCounts:
             self.refused += 1
 
 
+class WebhookCounts:
+    """Deliveries by what came of them. Bounded: the names are ours."""
+
+    def __init__(self) -> None:
+        self.by_outcome: Counter[str] = Counter()
+
+    def count(self, outcome: str) -> None:
+        """Record one delivery."""
+        self.by_outcome[outcome] += 1
+
+
 def memory() -> Memory:
     """Read from the kernel; where there is no /proc (macOS), the peak stands for both."""
     usage = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

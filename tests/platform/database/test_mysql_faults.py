@@ -11,7 +11,8 @@ import pytest
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database.mysql import ATTEMPTS, MysqlDatabase
 from farmlokal.platform.database.mysql_address import Address
-from farmlokal.platform.database.port import Transaction
+from farmlokal.platform.database.mysql_link import WRITE, Link
+from farmlokal.platform.database.port import Contended, Transaction
 from tests.faults.proxy import Proxy
 from tests.support.catalogue import run
 from tests.support.servers.mariadb import MariaDb
@@ -57,10 +58,10 @@ async def count(database: MysqlDatabase) -> int:
     return int(found)
 
 
-async def refused(work: Awaitable[Any]) -> str:
-    """What it is refused with, in time."""
+async def refused(work: Awaitable[Any], kind: type[Unavailable] = Unavailable) -> str:
+    """What it is refused with, in time and as this kind."""
     started = time.monotonic()
-    with pytest.raises(Unavailable) as caught:
+    with pytest.raises(kind) as caught:
         await work
     assert time.monotonic() - started <= REFUSED_S
     return caught.value.detail
@@ -279,7 +280,7 @@ def test_a_transaction_is_run_three_times_at_most(url: str, code: int) -> None:
                 await add(tx, "lost")
                 await tx.execute(f"SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = {code}")
 
-            await refused(database.write(unlucky))
+            await refused(database.write(unlucky), Contended)
             assert runs == ATTEMPTS
             assert await count(database) == 0
 
@@ -307,10 +308,37 @@ def test_a_lock_that_does_not_come_free(url: str) -> None:
 
                 holder = asyncio.create_task(database.write(keep, bulk=True))
                 await holding.wait()
-                await refused(second.write(wait))
+                await refused(second.write(wait), Contended)
                 release.set()
                 await holder
             assert await database.fetch_all("SELECT name, name_hi FROM categories") == [("a", "held")]
+
+    run(go())
+
+
+def test_the_locks_of_a_client_that_has_stopped_come_free(url: str) -> None:
+    """A client that stops in the middle of a transaction keeps its locks for as long as the transaction could
+    have lasted, and not until somebody notices."""
+
+    async def go() -> None:
+        async with opened(url) as database:
+            await database.write(lambda tx: add(tx, "a"))
+            stopped = await Link.connect(Address.parse(url))
+            await stopped.apply(WRITE)
+            await stopped.begin()
+            await stopped.run("UPDATE categories SET name_hi = 'half'")
+
+            async def is_free() -> bool:
+                try:
+                    await database.write(lambda tx: tx.execute("UPDATE categories SET name_hi = 'whole'"))
+                except Contended:
+                    return False
+                return True
+
+            assert not await is_free()
+            await until(is_free, 20)
+            stopped.drop()
+            assert await database.fetch_all("SELECT name_hi FROM categories") == [("whole",)]
 
     run(go())
 

@@ -6,11 +6,11 @@ compiled to text once by the caller. Whatever the server does, a read is answere
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cached_property
 from random import uniform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import mysql_link
@@ -19,6 +19,7 @@ from farmlokal.platform.database.mysql_faults import UNKNOWN_OUTCOME, Failed, Ki
 from farmlokal.platform.database.mysql_link import BULK, READ, WRITE, Limits, Link
 from farmlokal.platform.database.mysql_pool import Pool
 from farmlokal.platform.database.mysql_replica import Replica
+from farmlokal.platform.database.mysql_transaction import MysqlTransaction
 from farmlokal.platform.database.port import (
     READ_QUEUE_LIMIT,
     DuplicateKey,
@@ -42,8 +43,6 @@ BACKOFF_S = 0.05
 """Longest pause before the second run, doubled before the third; drawn anew each time, so that two that met
 do not meet again."""
 
-PACKET_CHARACTERS = 1_000_000
-"""Most of one statement of a bulk write: at four bytes a character a quarter of MariaDB's 16 MiB packet."""
 
 CLOSE_S = 2.0
 """How long closing waits for what runs: longer than any statement that somebody waits for."""
@@ -166,24 +165,29 @@ class MysqlDatabase:
         return [f"{name} is {value}: {_DURABILITY[name]}" for name, value in found.items() if value != "1"]
 
     async def _write(self, work: Work[T], limits: Limits) -> T:
+        met: list[Failed] = []
         with not_nested():
             try:
                 async with asyncio.timeout(limits.deadline_s) as deadline:
-                    return await self._attempts(work, limits)
+                    return await self._attempts(work, limits, met)
             except TimeoutError:
                 if not deadline.expired():
                     raise  # it is the work's own
+                if met:  # it answered, and the time went into waiting for rows
+                    raise met[-1].refusal() from None
                 raise Unavailable("the database does not answer in time") from None
             except Failed as failed:
                 raise failed.refusal() from None
 
-    async def _attempts(self, work: Work[T], limits: Limits) -> T:
+    async def _attempts(self, work: Work[T], limits: Limits, met: list[Failed]) -> T:
+        """Run until it is done; `met` gets what made it run again."""
         for attempt in range(ATTEMPTS - 1):
             try:
                 return await self._attempt(work, limits)
             except Failed as failed:
                 if failed.kind is not Kind.AGAIN:
                     raise
+                met.append(failed)
             except DuplicateKey:
                 # Somebody else wrote the row after the work had looked for it; the next run finds it there.
                 pass
@@ -221,50 +225,3 @@ async def _run(work: Work[T], link: Link) -> T:
             raise
         raise Failed(failed.kind, UNKNOWN_OUTCOME) from None
     return result
-
-
-class MysqlTransaction:
-    """The statements of one write transaction."""
-
-    def __init__(self, link: Link) -> None:
-        self._link = link
-
-    async def fetch_all(self, sql: str, parameters: Parameters | Sequence[Any] | None = None) -> list[Row]:
-        """Read inside the transaction: what it wrote itself is visible, and what others have committed."""
-        return list((await self._link.run(sql, parameters)).rows)
-
-    async def execute(self, sql: str, parameters: Parameters | Sequence[Any] | None = None) -> int:
-        """Write; returns the number of rows that the condition selected."""
-        return (await self._link.run(sql, parameters)).touched
-
-    async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
-        """Run one statement for many rows, as many statements a packet as fit."""
-        for packet in self._packets(sql, rows):
-            await self._link.run(";".join(packet))
-
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert many rows, as many a statement as fit; returns their ids.
-
-        InnoDB takes the ids of a statement whose number of rows it knows all at once, in row order, in each
-        of its lock modes, and says the first; `auto_increment_increment` is the step from one to the next.
-        """
-        head, _, one = sql.rpartition(" VALUES ")
-        ids: list[int] = []
-        for packet in self._packets(one, rows):
-            answer = await self._link.run(f"{head} VALUES {','.join(packet)}")
-            step = self._link.id_step
-            ids.extend(range(answer.first_id, answer.first_id + step * len(packet), step))
-        return ids
-
-    def _packets(self, template: str, rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
-        packet: list[str] = []
-        characters = 0
-        for row in rows:
-            written = template % self._link.literal(row)
-            if packet and characters + len(written) > PACKET_CHARACTERS:
-                yield packet
-                packet, characters = [], 0
-            packet.append(written)
-            characters += len(written) + 1
-        if packet:
-            yield packet

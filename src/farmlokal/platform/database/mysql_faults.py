@@ -10,7 +10,7 @@ from enum import Enum, auto
 from asyncmy.errors import Error, InterfaceError
 
 from farmlokal.errors import Unavailable
-from farmlokal.platform.database.port import StatementTimeout
+from farmlokal.platform.database.port import Contended, StatementTimeout
 
 
 class Kind(Enum):
@@ -82,6 +82,8 @@ _SENTENCES = {
     Kind.NO_DATABASE: "the server has no database of this name: create it, then run `farmlokal migrate`",
 }
 
+_REFUSALS: dict[Kind, type[Unavailable]] = {Kind.SLOW: StatementTimeout, Kind.AGAIN: Contended}
+
 UNKNOWN_OUTCOME = "the database did not say whether the change was kept"
 
 
@@ -95,7 +97,7 @@ class Failed(Exception):
 
     def refusal(self) -> Unavailable:
         """The same as the domain says it."""
-        return (StatementTimeout if self.kind is Kind.SLOW else Unavailable)(self.sentence)
+        return _REFUSALS.get(self.kind, Unavailable)(self.sentence)
 
 
 def kind_of(error: BaseException) -> Kind:

@@ -10,6 +10,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import ceil
 from typing import Any, NamedTuple, NoReturn
 
 from asyncmy.connection import Connection
@@ -143,8 +144,9 @@ class Link:
         if self.limits == limits:
             return
         # MySQL stops reads only, and counts milliseconds; its writes are bounded by lock waits and by us.
+        # MariaDB also ends a transaction whose client has stopped in the middle, and its locks with it.
         statement = (
-            f"max_statement_time = {limits.statement_s}"
+            f"max_statement_time = {limits.statement_s}, idle_transaction_timeout = {ceil(limits.deadline_s)}"
             if self.engine.is_mariadb
             else f"max_execution_time = {round(limits.statement_s * 1000)}"
         )

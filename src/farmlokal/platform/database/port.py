@@ -30,6 +30,11 @@ class StatementTimeout(Unavailable):
     """A statement ran for as long as it may."""
 
 
+class Contended(Unavailable):
+    """Others hold rows that the transaction needs, for longer than anybody waits. The database is well: work
+    that needs other rows goes on."""
+
+
 class DuplicateKey(Exception):
     """A row that a unique key forbids. The transaction goes on: the row was not written, all else was."""
 

@@ -33,3 +33,13 @@ async def read_body(request: Request, most: int) -> bytes:
 
 def _too_large(most: int) -> HTTPException:
     return HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A body has at most {most} bytes here.")
+
+
+def require_json(request: Request) -> None:
+    """Raises `HTTPException` with 415 for a body that says it is something else, or compressed."""
+    media_type = request.headers.get("content-type", "application/json").partition(";")[0].strip().lower()
+    is_json = media_type == "application/json" or (
+        media_type.startswith("application/") and media_type.endswith("+json")
+    )
+    if not is_json or request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This takes application/json, uncompressed.")

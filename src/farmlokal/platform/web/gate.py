@@ -11,6 +11,7 @@ from http import HTTPStatus
 
 import structlog
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farmlokal.errors import DomainError, Fault, RateLimited
@@ -88,6 +89,8 @@ class Gate:
                 await answer.whole(HTTPStatus.NO_CONTENT, headers)
             else:
                 await answer.refuse(scope, status, _DETAILS.get(status, error.detail), headers)
+        except ClientDisconnect:
+            pass  # the caller left before all of its request was here
         except Exception:  # noqa: BLE001  the last resort: logged whole, answered with an id
             self._log.exception("bug", path=scope["path"])
             detail = "Something went wrong on our side; the request id finds it in our log."

@@ -58,10 +58,11 @@ class Operation:
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What a request carries: its media type, its schema, and an example that works."""
+    """What a request carries: its media type, its schema or the struct that has one, and an example that
+    works."""
 
     media_type: str
-    schema: Mapping[str, Any]
+    schema: Mapping[str, Any] | type[msgspec.Struct]
     example: Any
 
 
@@ -98,11 +99,12 @@ ALWAYS = (
 _EXPLAINED = {
     HTTPStatus.BAD_REQUEST: "A parameter is unknown, repeated or out of range; `errors` names each.",
     HTTPStatus.UNAUTHORIZED: "Nobody vouches for the caller; WWW-Authenticate says how one may.",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time.",
     HTTPStatus.CONFLICT: "Another change came first, or is under way; read again, then try again.",
     HTTPStatus.PRECONDITION_FAILED: "The caller's copy, named by If-Match, is not the current one.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The body is larger than this takes.",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is of another type than this takes.",
-    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, and impossible.",
+    HTTPStatus.UNPROCESSABLE_ENTITY: "Well formed, and impossible; a person has to look.",
     HTTPStatus.NOT_FOUND: "There is no such thing, or there is none any more.",
     HTTPStatus.FORBIDDEN: "The caller may not see this.",
     HTTPStatus.NOT_ACCEPTABLE: "The Accept header excludes JSON, which is all there is.",
@@ -124,6 +126,8 @@ def document(
     """The OpenAPI document of these operations; of `partial` structs a caller may get some members only;
     `scopes` are those that tokens may have."""
     named = [struct for each in operations for struct in (each.answer, each.refused_as) if struct is not None]
+    bodies = [operation.body.schema for operation in operations if operation.body is not None]
+    named += [body for body in bodies if isinstance(body, type)]
     structs: list[type[msgspec.Struct]] = list(dict.fromkeys([*named, problem.Problem]))
     schemas, components = msgspec.json.schema_components(structs, ref_template=_COMPONENTS)
     references: dict[type, Any] = dict(zip(structs, schemas, strict=True))
@@ -189,7 +193,9 @@ def _operation(operation: Operation, references: Mapping[type, Any]) -> dict[str
     if operation.client_authentication:
         described["security"] = [{"client": []}]
     if operation.body is not None:
-        content = {"schema": operation.body.schema, "example": operation.body.example}
+        body = operation.body.schema
+        schema = references[body] if isinstance(body, type) else body
+        content = {"schema": schema, "example": operation.body.example}
         described["requestBody"] = {"required": True, "content": {operation.body.media_type: content}}
     if operation.description:
         described["description"] = operation.description

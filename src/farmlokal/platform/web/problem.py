@@ -84,13 +84,14 @@ def _of(fault: errors.Fault) -> tuple[str, str, str]:
 def of_error(error: errors.DomainError) -> tuple[HTTPStatus, Mapping[str, str]]:
     """The status of a domain error, and the headers that go with it."""
     status = next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
-    if isinstance(error, errors.Unavailable | errors.RateLimited):
-        return status, {"retry-after": str(error.retry_after_s)}
     if isinstance(error, errors.Unauthenticated):
+        if error.challenge != "Bearer":
+            return status, {"www-authenticate": error.challenge}
         return status, {"www-authenticate": _challenge(error=error.error)}
     if isinstance(error, errors.Forbidden) and error.scope:
         return status, {"www-authenticate": _challenge(error="insufficient_scope", scope=error.scope)}
-    return status, {}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    return status, {} if retry_after_s is None else {"retry-after": str(retry_after_s)}
 
 
 def _challenge(**parameters: str) -> str:
