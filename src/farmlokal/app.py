@@ -167,8 +167,6 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     return choose
 
 
-
-
 class _Part(Protocol):
     """What lives as long as the application does."""
 

@@ -36,8 +36,8 @@ class Invalid(DomainError):
 
 
 class Unauthenticated(DomainError):
-    """Nobody vouches for the caller; `challenge` names what would (RFC 9110, 11.6.1), and `error` says what is
-    wrong with the token, where there is one."""
+    """Nobody vouches for the caller; `challenge` names what would (RFC 9110, 11.6.1), and `error` says what
+    is wrong with the token, where there is one."""
 
     challenge = "Bearer"
 

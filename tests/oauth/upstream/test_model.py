@@ -36,7 +36,7 @@ class Unrejected(Protocol):
 
 
 SEARCHES = [(Unrejected, 3), (Protocol, 2), (Forgetful, 2), (LongCalls, 2)]
-WHOLE_SEARCHES = [(Protocol, 3), (LongCalls, 3), (Forgetful, 3), (WrongTime, 2), (Unrejected, 4)]
+WHOLE_SEARCHES = [(Protocol, 3), (LongCalls, 3), (Forgetful, 2), (WrongTime, 2), (Unrejected, 4)]
 
 
 @pytest.mark.parametrize(
