@@ -29,7 +29,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile malformed limits memory model tokens fmt lint types imports lock bench clean help
+.PHONY: setup run test test-mysql check hostile malformed limits memory keys model tokens fmt lint types imports lock bench clean help
 .PHONY: loadtest e2e chaos cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
@@ -63,6 +63,10 @@ limits: $(VENV)/dev.stamp  ## 200 threads against the rate limit of two servers,
 
 memory: $(VENV)/dev.stamp  ## a million queries from a million callers, twice, and what a worker keeps of them; an hour
 	@FARMLOKAL_TEST_MEMORY_REQUESTS=1000000 $(BIN)/pytest -s tests/faults/test_memory.py $(ARGS)
+
+keys: $(VENV)/dev.stamp  ## a million keys in one Valkey, and no command of ours that grows with them
+	@FARMLOKAL_TEST_KEYS=1000000 FARMLOKAL_TEST_CALLERS=1000000 \
+	  $(BIN)/pytest -s tests/faults/test_many_keys.py $(ARGS)
 
 model: $(VENV)/dev.stamp  ## every order of events in the refresh of the upstream token, half an hour
 	@FARMLOKAL_TEST_MODEL=whole $(BIN)/pytest -s tests/oauth/upstream/test_model.py $(ARGS)

@@ -37,11 +37,17 @@ class Unsteady(Dated):
     """Connections that a test takes away, as a network does, and gives back."""
 
     away = False
+    loses_next = False
+    """Whether the reply of the next call is lost, and that of none after it."""
 
     async def run_script(self, script: Script, keys: Sequence[str], args: Sequence[Any] = ()) -> Any:
         if self.away:
             raise RedisUnavailable("away")
-        return await super().run_script(script, keys, args)
+        reply = await super().run_script(script, keys, args)
+        if self.loses_next:
+            self.loses_next = False
+            raise RedisUnavailable("timeout")
+        return reply
 
 
 @pytest.fixture
@@ -286,6 +292,31 @@ def test_no_instance_admits_more_than_the_law_whatever_becomes_of_redis(
         assert max(excess(each, policy) for each in events) <= 0
 
     holds()
+
+
+def test_a_call_that_fails_by_itself_is_no_outage(clock: ManualClock, server: Valkey) -> None:
+    """When now and then one reply of Redis is lost, the instances do not begin to limit alone: all together
+    keep the law, and the caller loses what the lost calls spent and no more."""
+    events: list[Admitted] = []
+
+    async def go() -> int:
+        lost = 0
+        async with connected(clock, server) as connections:
+            counts = LimitCounts()
+            limiters = [RedisLimiter(each, SMALL, clock, counts) for each in connections]
+            for at in range(6 * SMALL.burst):
+                clock.advance(0.001)
+                connections[at % 3].loses_next = at % 7 == 0
+                if (await limiters[at % 3].ask(ALICE, 1)).admitted:
+                    events.append((clock.now_us(), 1))
+                lost += at % 7 == 0 and not connections[at % 3].loses_next
+            assert counts.by_fallback == 0
+        return lost
+
+    lost = run(go())
+    assert lost
+    assert excess(events, SMALL) <= 0
+    assert len(events) >= SMALL.burst - lost
 
 
 @pytest.mark.parametrize("adapter", ADAPTERS)

@@ -5,13 +5,17 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import create_engine, event
 
+from farmlokal import migrations
 from farmlokal.errors import DomainError, Invalid, Unavailable
 from farmlokal.migrations import newest, online
 from farmlokal.migrations.runner import upgrade
@@ -300,16 +304,18 @@ def test_an_index_is_built_while_others_write(mariadb_server: MariaDb, migrated_
 def test_a_migration_that_was_cut_off_goes_on(mariadb_server: MariaDb) -> None:
     """A migration that ended between two of its changes is finished by the next run."""
     name, url = mariadb_server.new_database()
-    upgrade(url)
-    for statement in (
-        f"CREATE INDEX ix_products_search_sorts ON {name}.products (search_id)",
-        f"DROP INDEX ix_products_search_rows ON {name}.products",
-        f"UPDATE {name}.alembic_version SET version_num = '0003'",
-    ):
-        mariadb_server.administer(statement)
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent).replace("%", "%%"))
+    engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{mariadb_server.port}/{name}?ssl_disabled=1")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0003")
+    engine.dispose()
+    # The first of the fourth migration's three changes was made, and no more.
+    mariadb_server.administer(f"CREATE INDEX ix_products_category ON {name}.products (category_id)")
     upgrade(url)
     names = {row[2] for row in mariadb_server.administer(f"SHOW INDEX FROM {name}.products")}
-    assert {"ix_products_category", "ix_products_search_rows"} <= names
+    assert "ix_products_category" in names
     assert "ix_products_search_sorts" not in names
 
 

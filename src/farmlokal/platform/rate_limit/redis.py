@@ -33,6 +33,9 @@ MEASURED_US = 20_000
 REFUSED_US = 100_000
 """Longest that a refusal is repeated without asking: another instance may have given units back."""
 
+ATTEMPTS = 2
+"""Most calls for one batch."""
+
 BATCH = 128
 """Most requests of one caller decided in one call."""
 
@@ -101,7 +104,7 @@ class RedisLimiter:
         self._leases = count()
 
     async def ask(self, caller: Caller, cost: int) -> Decision:
-        """See `Limiter`. Waits for one call to Redis that fails at most, and for none while Redis is down."""
+        """See `Limiter`. Waits for two calls to Redis that fail at most, and for none while Redis is down."""
         cost = min(cost, self._policy.burst)
         answer = await self._decide(caller.key, cost)
         self._counts.count(admitted=answer.admitted)
@@ -164,25 +167,10 @@ class RedisLimiter:
             known.serving = None
 
     async def _serve_batch(self, key: str, known: _Known, batch: list[_Waiting]) -> None:
-        sent_us = self._now_us()
-        closed, back = known.lease, known.units if sent_us < known.till_us else 0
-        known.lease, known.units = "", 0  # from here on they are Redis' again, whatever becomes of the call
-        lease = f"{self._instance}:{next(self._leases)}"
-        costs = [waiting.cost for waiting in batch]
-        policy = self._policy
-        arguments: list[str | int] = [
-            self._unit_us,
-            policy.burst,
-            LEASE_US,
-            self._alone.whole_in_us(key, sent_us),
-        ]
-        arguments += [closed, back, lease, self._wanted(known, sent_us), *costs]
         try:
-            reply = await self._redis.run_script(
-                _script(), [f"farmlokal:limit:{policy.name}:{key}"], arguments
-            )
+            sent_us, lease, reply = await self._call(key, known, [waiting.cost for waiting in batch])
         except RedisUnavailable:
-            # Whoever came meanwhile shares the outcome, too: nobody waits for a second call that fails.
+            # Whoever came meanwhile shares the outcome, too: nobody waits for further calls that fail.
             failed = [waiting for waiting in (*batch, *known.waiting) if not waiting.answer.done()]
             known.waiting.clear()
             for waiting in failed:
@@ -206,6 +194,30 @@ class RedisLimiter:
             if fits or waiting.cost < 0:
                 spent -= min(cost, spent)
             self._answer(waiting, self._decision(known, cost, known.asked_us, admitted=fits))
+
+    async def _call(self, key: str, known: _Known, costs: list[int]) -> tuple[int, str, list[bytes]]:
+        """(when it was sent, the new lease, the reply) of a call, or of a second one.
+
+        A single call that fails is no outage: to decide alone at every hiccup would add up to more than the
+        law. Where it is one, the guard is shut soon and there is no second call. What the first one may have
+        spent is lost to the caller, and its lease ends by itself.
+        """
+        now_us = self._now_us()
+        closed, back = known.lease, known.units if now_us < known.till_us else 0
+        known.lease, known.units = "", 0  # from here on they are Redis' again, whatever becomes of the call
+        wanted = self._wanted(known, now_us)
+        names, policy = [f"farmlokal:limit:{self._policy.name}:{key}"], self._policy
+        for attempt in range(ATTEMPTS):
+            sent_us, lease = self._now_us(), f"{self._instance}:{next(self._leases)}"
+            account_us = self._alone.whole_in_us(key, sent_us)
+            arguments: list[str | int] = [self._unit_us, policy.burst, LEASE_US, account_us]
+            arguments += [closed, back, lease, wanted, *costs]
+            try:
+                return sent_us, lease, await self._redis.run_script(_script(), names, arguments)
+            except RedisUnavailable:
+                if attempt + 1 == ATTEMPTS or not self._redis.up:
+                    raise
+        raise AssertionError
 
     def _wanted(self, known: _Known, now_us: int) -> int:
         """Units to lease: what the caller spends in `LEASE_FOR_US` at its present pace."""
