@@ -14,14 +14,26 @@ from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from farmlokal.errors import Unavailable
+from farmlokal.migrations.online import PATIENCE_S
 from farmlokal.platform.database import require_driver
 
 if TYPE_CHECKING:
     from farmlokal.platform.database.mysql_address import Address
 
-LOCK_WAIT_S = 5
-"""How long a migration waits for a lock before it gives up, so that no reader queues behind it for longer
-(MySQL's own default is a day)."""
+NEWEST = "head"
+"""Alembic's word for it."""
+
+LOCK_WAIT_S = 1
+"""How long a migration of MySQL waits for a table at a time (MySQL's own default is a day). Readers queue
+behind it meanwhile, and are refused after 0.9 s."""
+
+FILE_WAIT_S = 5
+"""How long a migration of SQLite waits for the one writer."""
+
+HELD = (
+    "a transaction or a query has been holding a table that the migration changes: run it again later, and it"
+    " goes on where it stopped"
+)
 
 CONNECT_S = 10
 """Longest a connection may take: nobody waits for it but the migration itself."""
@@ -30,30 +42,31 @@ TURN_WAIT_S = 60
 """How long a migrator waits for another one to be done: longer than any chapter takes when empty."""
 
 
-def upgrade(url: str) -> None:
-    """Bring the database at `url` to the newest version; creates the file of a SQLite database.
+def upgrade(url: str, *, to: str = NEWEST, patience_s: float = PATIENCE_S) -> None:
+    """Bring the database at `url` to a version, or the newest; creates the file of a SQLite database.
 
-    Raises `Unavailable` for a server that cannot be reached, `Invalid` for one that is too old.
+    `patience_s` is how long each change of a table in use is tried on MySQL. Raises `Unavailable` for a
+    server that cannot be reached or whose tables are held for longer, `Invalid` for one that is too old.
     """
     target = make_url(url)
     if target.get_backend_name() != "sqlite":
         require_driver()
         from farmlokal.platform.database.mysql_address import Address  # the driver is an extra
 
-        asyncio.run(_upgrade_mysql(Address.parse(url)))
+        asyncio.run(_upgrade_mysql(Address.parse(url), to, patience_s))
         return
     if target.database:
         Path(target.database).parent.mkdir(parents=True, exist_ok=True)
     # The driver would commit before each DDL statement. Begun by hand, a migration is one transaction,
     # and a second migrator waits for the first.
-    engine = create_engine(target, connect_args={"timeout": LOCK_WAIT_S, "isolation_level": None})
+    engine = create_engine(target, connect_args={"timeout": FILE_WAIT_S, "isolation_level": None})
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     with engine.begin() as connection:
-        _upgrade(connection)
+        _upgrade(connection, to)
     engine.dispose()
 
 
-async def _upgrade_mysql(address: "Address") -> None:
+async def _upgrade_mysql(address: "Address", to: str, patience_s: float) -> None:
     from sqlalchemy.ext.asyncio import create_async_engine  # needs greenlet, which only `mysql` installs
 
     from farmlokal.platform.database.mysql_faults import Failed, Kind, kind_of
@@ -67,30 +80,31 @@ async def _upgrade_mysql(address: "Address") -> None:
     try:
         async with engine.connect() as connection:
             accepted_engine(await connection.scalar(text("SELECT VERSION()")))
-            await connection.run_sync(_in_turn, f"farmlokal migrate {address.database}"[:64])
+            connection.info["patience_s"] = patience_s
+            await connection.run_sync(_in_turn, f"farmlokal migrate {address.database}"[:64], to)
     except DBAPIError as error:
         kind = kind_of(error.orig) if error.orig is not None else Kind.BUG
         if kind is Kind.BUG:
             raise
-        raise Failed(kind).refusal() from None
+        raise Failed(kind, HELD if kind is Kind.AGAIN else None).refusal() from None
     finally:
         await engine.dispose()
 
 
-def _in_turn(connection: Connection, name: str) -> None:
+def _in_turn(connection: Connection, name: str, to: str) -> None:
     """Migrate while holding the server's lock of this name: DDL there is no transaction that could wait."""
     lock = text("SELECT GET_LOCK(:name, :wait)")
     if connection.scalar(lock, {"name": name, "wait": TURN_WAIT_S}) != 1:
         raise Unavailable("another migration of this database has been running for a minute: try again")
     try:
-        _upgrade(connection)
+        _upgrade(connection, to)
         connection.commit()
     finally:
         connection.scalar(text("SELECT RELEASE_LOCK(:name)"), {"name": name})
 
 
-def _upgrade(connection: Connection) -> None:
+def _upgrade(connection: Connection, to: str) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, to)
