@@ -29,8 +29,8 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile malformed limits memory keys model tokens fmt lint types imports lock bench clean help
-.PHONY: loadtest e2e chaos cluster test-cluster
+.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench clean help
+.PHONY: loadtest e2e cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
 
@@ -74,6 +74,9 @@ model: $(VENV)/dev.stamp  ## every order of events in the refresh of the upstrea
 tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, sleep and wrong clocks, ten minutes
 	@FARMLOKAL_TEST_TOKEN_LIVES=1000 $(BIN)/pytest -s tests/faults/test_token_lives.py $(ARGS)
 
+chaos: $(VENV)/dev.stamp  ## events while instances, database and Redis are killed and frozen, twice 15 minutes
+	@FARMLOKAL_TEST_CHAOS_SECONDS=900 $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
+
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix --quiet .
@@ -107,7 +110,7 @@ help:  ## this list
 	  printf '  make %-10s %s\n' "$$target" "$$does"; \
 	done
 
-loadtest e2e chaos cluster test-cluster:
+loadtest e2e cluster test-cluster:
 	@echo "make $@: not built yet" >&2; exit 2
 
 # An environment that is there and works is kept, whichever Python it has. It goes again when it could not be made
