@@ -216,6 +216,34 @@ def test_a_value_is_loaded_anew_in_the_background_when_it_is_old(kind: str, serv
     on(kind, server, work)
 
 
+def test_an_old_value_of_a_hot_key_blocks_nobody(kind: str, server: Valkey) -> None:
+    """However long it takes to load it anew, everybody is answered at once meanwhile, at every instance; and
+    one of the instances loads it, or where they share no Redis each of them once."""
+
+    async def work(start: Start, source: Source, clock: ManualClock) -> None:
+        both = [await start(), await start()]
+        for each in both:
+            await each.cache.get_or_load(key(), source.load)
+        before = source.loads
+        source.value = "two"  # written past us: no generation
+        clock.advance(FRESH_S * (1 + JITTER))
+        for each in both:
+            await each.generations.refresh()
+        server.ask("FLUSHALL")  # its clock cannot be moved
+        source.gate.clear()
+        found = await asyncio.gather(
+            *(each.cache.get_or_load(key(), source.load) for _ in range(500) for each in both)
+        )
+        assert set(found) == {("one", Outcome.STALE)}
+        await loading(source, before + (1 if kind == "redis" else 2))
+        source.gate.set()
+        for each in both:
+            assert await settle(each.cache, source, Outcome.HIT) == "two"
+        assert source.loads == before + (1 if kind == "redis" else 2)
+
+    on(kind, server, work)
+
+
 def test_an_empty_result_is_kept_for_seconds(kind: str, server: Valkey) -> None:
     """An empty result is a hit for at least five seconds and is loaded anew before thirty."""
     assert EMPTY_FRESH_S * (1 - JITTER) >= 5
