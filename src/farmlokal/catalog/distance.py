@@ -15,6 +15,7 @@ from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.filters import Filters, arity, in_sellers, parameters
 from farmlokal.catalog.geo import latitude_band_e6
 from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.lists import Lists
 from farmlokal.catalog.nearby import Nearby, Place, groups, measured
 from farmlokal.catalog.pages import Pages
 from farmlokal.catalog.planner import Planner
@@ -33,10 +34,11 @@ EVERYWHERE_E6 = (-90_000_000, 90_000_000)
 class ByDistance:
     """Reads (metres, *ITEM_COLUMNS) in the order of reading: backwards for a position that goes back."""
 
-    def __init__(self, reader: Reader, planner: Planner, pages: Pages) -> None:
+    def __init__(self, reader: Reader, planner: Planner, pages: Pages, lists: Lists) -> None:
         self._reader = reader
         self._planner = planner
         self._pages = pages
+        self._lists = lists
 
     async def page(
         self, query: ListingQuery, given: Filters, position: Position | None, rows: int, near: Nearby
@@ -83,7 +85,12 @@ class ByDistance:
     ) -> list[Row]:
         """Candidates are read as (seller, id), ordered here, where the distances are, and then shown."""
         its = await self.of_filters(given, near)
-        given = {name: values for name, values in given.items() if name not in access.OF_THE_SELLER}
+        listed = await self._lists.of(
+            {name: values for name, values in given.items() if name not in access.OF_THE_SELLER}
+        )
+        if listed is None:
+            return []
+        given = listed
         driver = (await self._planner.plan(given, access.BY_DISTANCE, rows)).access.driver
         if driver is not None:  # few match: all at once
             found = await self._candidates(given, gather(driver, given))

@@ -40,12 +40,14 @@ class Driver:
 OF_SELLERS = frozenset(["state", "district", "unplaced"])
 """Filters that ask the seller and not the product."""
 
-CHECKED = OF_SELLERS | {"alive", "category", "organic", "seller", "radius", "search", "relevance"}
+CHECKED = OF_SELLERS | {
+    *("alive", "category", "organic", "seller", "radius", "search", "relevance", "wordings"),
+}
 """Filters that every index of a sort holds the columns of, so that a walk passes over rows without a look."""
 
 _RANGES = CHECKED | {"price", "harvested_after"}
 _ALL = _RANGES | {"in_stock"}
-_OF_SELLER = "ix_products_of_seller"
+_OF_SELLER, _OF_WORDING = "ix_products_of_seller", "ix_products_of_wording"
 
 DRIVERS: Mapping[str, Driver] = {
     "ids": Driver(PRIMARY, _ALL | {"updated_since"}),
@@ -54,7 +56,8 @@ DRIVERS: Mapping[str, Driver] = {
     "district": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_district"),
     "state": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_place"),
     "unplaced": Driver(_OF_SELLER, _ALL, sellers, "ix_sellers_box"),
-    "search": Driver("ix_products_of_wording", _ALL, search_documents),
+    "search": Driver(_OF_WORDING, _ALL, search_documents),
+    "wordings": Driver(_OF_WORDING, _ALL),
     "category": Driver("ix_products_category_by_price", _RANGES),
     "price": Driver("ix_products_by_price", _RANGES),
     "harvested_after": Driver("ix_products_by_harvested", _RANGES),
@@ -97,6 +100,12 @@ def in_sellers(dialect: Dialect, ids: Sequence[int]) -> Filters:
     return {"radius": {"radius": integers(dialect, ids)}}
 
 
+def in_wordings(dialect: Dialect, given: Filters, ids: Sequence[int]) -> Filters:
+    """The same filters with a list of wordings, at least one, in the place of the search."""
+    rest = {name: values for name, values in given.items() if name not in ("search", "relevance")}
+    return rest | {"wordings": {"wordings": integers(dialect, ids)}}
+
+
 def sampled(dialect: Dialect, ids: Sequence[int]) -> Filters:
     """The filter that selects products of a sample."""
     return {"sample": {"sample": integers(dialect, ids)}}
@@ -131,6 +140,8 @@ def condition(
         return in_integers(dialect, row.c.id, "sample")
     if name == "radius":
         return in_integers(dialect, row.c.seller_id, "radius")
+    if name == "wordings":
+        return in_integers(dialect, row.c.search_id, "wordings")
     if name == "search":
         words = sum(parameter.startswith("search_infix_") for parameter in values)
         return fulltext.matching(dialect) if by_index else fulltext.contains(words)

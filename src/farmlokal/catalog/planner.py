@@ -1,7 +1,10 @@
 """Decides by which index a page is read, from a sample and from counts that are kept for a moment."""
 
 from collections.abc import Mapping
+from hashlib import blake2b
 from typing import Any
+
+import msgspec
 
 from farmlokal.catalog import access, statements
 from farmlokal.catalog.access import COUNT_CEILING, Access, Plan, Sample, Walk, gather
@@ -41,7 +44,7 @@ class Planner:
         if instead is not None and self._clock.monotonic_s() - began < ESTIMATE_LIFE_S:
             return instead
         sample = await self._sample(given, walk)
-        products = await self._products()
+        products = await self.products()
         if access.is_short(sample, products, rows):
             return Plan(walked, access.SHORTEST_WALK_S)
         walk_s = access.walk_s(sample, walk, given, products, rows)
@@ -54,7 +57,7 @@ class Planner:
         A longer one, where gathering would take longer than that one did. Else gather, or walk to the end if
         that is expected to be over sooner; which is then remembered for a while.
         """
-        sample, products = await self._sample(given, walk), await self._products()
+        sample, products = await self._sample(given, walk), await self.products()
         driver, gather_s = await self._cheapest(given, [*_drivers(given, walk), "all"], sample, products)
         if after.limit_s is not None and after.limit_s < access.limit_s(gather_s):
             return Plan(after.access, access.limit_s(gather_s))
@@ -70,7 +73,7 @@ class Planner:
         drivers = _drivers(given, NOWHERE)
         if not drivers:
             return access.count("all", given, by_seller=by_seller)
-        sample, products = await self._sample(given, NOWHERE), await self._products()
+        sample, products = await self._sample(given, NOWHERE), await self.products()
         driver, _ = await self._cheapest(given, [*drivers, "all"], sample, products)
         return access.count(driver, given, by_seller=by_seller)
 
@@ -89,7 +92,7 @@ class Planner:
         return best, times[best]
 
     async def _sample(self, given: Filters, walk: Walk) -> Sample:
-        products = await self._products()
+        products = await self.products()
         size = min(access.SAMPLE, max(access.LEAST_SAMPLE, products // access.SAMPLED_SHARE))
         step = max(1, products // size)
         here = sampled(self._reader.dialect, range(max(1, step // 2), products + 1, step) or [1])
@@ -114,7 +117,7 @@ class Planner:
         )
         return count
 
-    async def _products(self) -> int:
+    async def products(self) -> int:
         """About how many products there are: the greatest id."""
         (greatest,) = await self._estimate(("products",), ("greatest id",), statements.greatest_id_sql, {})
         return greatest
@@ -144,4 +147,6 @@ def _drivers(given: Filters, walk: Walk) -> list[str]:
 
 
 def _key(what: str, given: Filters) -> tuple[object, ...]:
-    return (what, arity(given), *parameters(given).values())
+    """Short, however long the lists among the parameters are."""
+    values = msgspec.msgpack.encode([*parameters(given).values()])
+    return (what, arity(given), blake2b(values, digest_size=16).digest())

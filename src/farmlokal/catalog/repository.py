@@ -12,6 +12,7 @@ from farmlokal.catalog.distance import ByDistance
 from farmlokal.catalog.filters import Filters, filters, in_sellers
 from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.lists import Lists
 from farmlokal.catalog.nearby import Nearby, Place
 from farmlokal.catalog.pages import Pages
 from farmlokal.catalog.planner import Planner
@@ -54,9 +55,10 @@ class CatalogueRepository:
         self._dialect = database.dialect
         self._reader = Reader(database)
         self._planner = Planner(self._reader, clock or SystemClock())
-        self._pages = Pages(self._reader, self._planner)
-        self._counts = Counts(self._reader, self._planner)
-        self._distance = ByDistance(self._reader, self._planner, self._pages)
+        lists = Lists(self._reader)
+        self._pages = Pages(self._reader, self._planner, lists)
+        self._counts = Counts(self._reader, self._planner, lists)
+        self._distance = ByDistance(self._reader, self._planner, self._pages, lists)
         self._names: dict[int, str] = {}
         self._categories: dict[bytes, int] = {}
 
@@ -168,7 +170,10 @@ class CatalogueRepository:
         return Nearby(place, None if radius_m is None else await self._distance.around(place, radius_m))
 
     async def _filters(self, query: ListingQuery, near: Nearby | None) -> Filters | None:
-        """The filters of a query; None when no seller is near enough for anything to match."""
+        """The filters of a query; None when no seller is near enough for anything to match.
+
+        The sellers of a radius are those of them that pass the other filters of sellers.
+        """
         ids = {key: await self._category_id(key) for key in map(sort_key, query.category)}
         inside = None if near is None else near.metres
         given = filters(query, self._dialect, ids, None if inside is None else tuple(inside))

@@ -23,6 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.engine import Dialect
 
+from farmlokal.catalog import fulltext
 from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
 from farmlokal.catalog.keyset import Order, Range, whole
@@ -127,6 +128,21 @@ def places_sql(given: Filters, dialect: Dialect) -> Statement:
     return compiled(select(*columns).where(*demands), dialect)
 
 
+def sellers_sql(places: Filters, most: int, dialect: Dialect) -> Statement:
+    """(id,) of at most so many sellers that pass filters of their place."""
+    index = DRIVERS["district" if "district" in places else "state"].first_index
+    demands = (condition(name, places, dialect) for name in places)
+    statement = select(sellers.c.id).with_hint(sellers, index or PRIMARY).where(*demands)
+    return compiled(statement.limit(most), dialect)
+
+
+def wordings_sql(words: int, most: int, dialect: Dialect) -> Statement:
+    """(id, class) of at most so many wordings that match a search; without `words` (id,)."""
+    classes = (fulltext.relevance(words),) if words else ()
+    statement = select(search_documents.c.id, *classes).where(fulltext.matching(dialect))
+    return compiled(statement.limit(most), dialect)
+
+
 def count_sql(given: Filters, access: Access, dialect: Dialect) -> Statement:
     """How many rows match."""
     return compiled(_matching(select(func.count()), given, access, dialect, shown=False), dialect)
@@ -159,22 +175,25 @@ def sample_sql(
     given: Filters, sample: Filters, walk: Walk, drivers: Sequence[str], dialect: Dialect
 ) -> Statement:
     """The numbers of `access.Sample`, of the products of a sample."""
-    demands = {name: condition(name, given, dialect) for name in given}
-    served = [demand for name, demand in demands.items() if name in walk.served]
-    checked = [demand for name, demand in demands.items() if name in walk.served | walk.checks]
-    sets = (served, checked, list(demands.values()), *([demands[name]] for name in drivers))
-    one: ColumnElement[int] = literal_column("1")
-    none: ColumnElement[int] = literal_column("0")
-    sums: list[ColumnElement[Any]] = [
-        func.sum(case((and_(true(), *each), one), else_=none)) if each else func.count() for each in sets
-    ]
     source: FromClause = products
     if "search" in given:
         source = source.join(search_documents, _refers(products, search_documents))
     if given.keys() & OF_SELLERS:
         source = source.join(sellers, _refers(products, sellers))
-    statement = select(func.count(), *sums).select_from(source).with_hint(products, PRIMARY)
-    return compiled(statement.where(*(condition(name, sample, dialect) for name in sample)), dialect)
+    # Each condition stands in the text once: a list of sellers may be long.
+    passes = [condition(name, given, dialect).label(name) for name in given]
+    here = (condition(name, sample, dialect) for name in sample)
+    seen = select(products.c.id, *passes).select_from(source).where(*here).with_hint(products, PRIMARY)
+    row = seen.subquery("seen").c
+    served = [row[name] for name in given if name in walk.served]
+    checked = [row[name] for name in given if name in walk.served | walk.checks]
+    sets = (served, checked, [row[name] for name in given], *([row[name]] for name in drivers))
+    one: ColumnElement[int] = literal_column("1")
+    none: ColumnElement[int] = literal_column("0")
+    sums: list[ColumnElement[Any]] = [
+        func.sum(case((and_(true(), *each), one), else_=none)) if each else func.count() for each in sets
+    ]
+    return compiled(select(func.count(row.id), *sums), dialect)
 
 
 def greatest_id_sql(dialect: Dialect) -> Statement:
