@@ -99,8 +99,8 @@ def test_a_locked_order_delays_its_own_events(
     servers: list[Server], books: Books, fresh_database: FreshDatabase
 ) -> None:
     """While somebody holds the row of an order, its events are refused with 503 within 3 s and leave nothing
-    behind; those of other orders, new and known, go on within 1 s."""
-    made = [body(f"made {name}", name, items=[(1, 1, "kg")]) for name in ("held", "known")]
+    behind; those of other orders, new and known, its neighbours too, go on within 1 s."""
+    made = [body(f"made {name}", name, items=[(1, 1, "kg")]) for name in ("a", "held", "known")]
     run(posted(servers, *made))
 
     async def timed(number: int, content: bytes) -> tuple[float, int]:
@@ -117,8 +117,8 @@ def test_a_locked_order_delays_its_own_events(
             order = "known" if number % 3 else f"new {number}"
             content = body(f"other {number}", order, sequence=number, items=[(1, 1, "kg")])
             others.append(asyncio.create_task(timed(number, content)))
-            # An order that sorts right beside the held one, made for the first time.
-            beside = body(f"beside {number}", f"held{number}", sequence=number)
+            # Orders that sort right before and right after it, made for the first time.
+            beside = body(f"beside {number}", f"{'held' if number % 2 else 'hel'}{number}", sequence=number)
             others.append(asyncio.create_task(timed(number + 1, beside)))
             await asyncio.sleep(0.1)
         return await asyncio.gather(*held), await asyncio.gather(*others)
@@ -133,6 +133,9 @@ def test_a_locked_order_delays_its_own_events(
         assert max(held)[0] <= 3.0
         assert not [name for name, _ in books.events() if name.startswith("held")]
         holder.execute("ROLLBACK")
-    assert run(posted(servers, body("held 0 0", "held", status="packed", sequence=0)))[
-        200, b'{"status":"processed"}'
-    ] == 1
+    assert (
+        run(posted(servers, body("held 0 0", "held", status="packed", sequence=0)))[
+            200, b'{"status":"processed"}'
+        ]
+        == 1
+    )

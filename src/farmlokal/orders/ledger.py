@@ -87,10 +87,12 @@ class Ledger:
         sql, given = self._listed("present", wanted - found.keys())
         return found, frozenset(key for key, *_ in await tx.fetch_all(sql, given))
 
-    async def insert_orders(self, tx: Transaction, new: Sequence[Order], now_us: int) -> list[int]:
+    async def insert_orders(
+        self, tx: Transaction, new: Sequence[Order], now_us: int, *, wait: bool
+    ) -> list[int]:
         """Orders that are not there; their ids. Raises `DuplicateKey`."""
         rows = [(order.order_key, *_state(order), now_us, now_us, 1) for order in new]
-        return await tx.insert_many(self._insert_orders, rows) if rows else []
+        return await tx.insert_many(self._insert_orders, rows, wait=wait) if rows else []
 
     async def update_orders(self, tx: Transaction, changed: Mapping[int, Order], now_us: int) -> None:
         """Locked orders, by the id of their row."""
