@@ -39,12 +39,13 @@ from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.orders.commits import SharedCommits
-from farmlokal.orders.event import STANDARD, read_event
+from farmlokal.orders.event import STANDARD
 from farmlokal.orders.inbox import Inbox
 from farmlokal.orders.letters import DeadLetters
 from farmlokal.orders.receiver import Receiver, Source
 from farmlokal.orders.routes import WebhookRoutes
 from farmlokal.orders.signature import StandardWebhooks
+from farmlokal.orders.sources import SENDERS
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
@@ -209,8 +210,11 @@ def _webhooks(
 ) -> WebhookRoutes:
     """Where events come in. Without a secret, which only development may be, nobody has to sign."""
     secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
-    scheme = StandardWebhooks(secrets) if secrets else None
-    standard = Source(STANDARD, scheme, lambda _headers, body: read_event(STANDARD, body))
+    sources = {STANDARD: Source(STANDARD, StandardWebhooks(secrets) if secrets else None)}
+    for name, sender in SENDERS.items():
+        own = [each.secret.get_secret_value() for each in settings.webhook_sources if each.name == name]
+        if own:
+            sources[name] = Source(name, sender.scheme(own), sender.id_headers, sender.translate)
     receiver = Receiver(commits.submit, DeadLetters(database, clock), counts, clock)
 
     async def charge(request: Request) -> None:
@@ -218,7 +222,7 @@ def _webhooks(
             await admission.require_quota(request.scope)
             await admission.charge(request.scope, UNSIGNED_COST)
 
-    return WebhookRoutes(receiver, standard, charge)
+    return WebhookRoutes(receiver, sources, charge)
 
 
 def _admission(

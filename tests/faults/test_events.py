@@ -110,7 +110,9 @@ def test_a_locked_order_delays_its_own_events(
 
     async def go() -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
         held, others = [], []
+        start_s = time.monotonic()
         for number in range(30):
+            await asyncio.sleep(max(0.0, start_s + number / 10 - time.monotonic()))
             for each in range(2):
                 content = body(f"held {number} {each}", "held", status="packed", sequence=number)
                 held.append(asyncio.create_task(timed(each, content)))
@@ -120,7 +122,6 @@ def test_a_locked_order_delays_its_own_events(
             # Orders that sort right before and right after it, made for the first time.
             beside = body(f"beside {number}", f"{'held' if number % 2 else 'hel'}{number}", sequence=number)
             others.append(asyncio.create_task(timed(number + 1, beside)))
-            await asyncio.sleep(0.1)
         return await asyncio.gather(*held), await asyncio.gather(*others)
 
     with closing(fresh_database.connect()) as holder:

@@ -39,7 +39,7 @@ class Kind(StrEnum):
 
 
 class Delivery(Struct, frozen=True):
-    """What is kept: `event_id` is empty where none could be read, `digest` stands for the content."""
+    """What is kept: `event_id` is empty where none is known, `digest` stands for the content."""
 
     source: str
     event_id: bytes
