@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cost import cost
-from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.edit_routes import EditRoutes
 from farmlokal.catalog.editing.bulk import BulkEditor
 from farmlokal.catalog.editing.service import CatalogueEditor
@@ -51,6 +50,7 @@ from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
+from farmlokal.platform.keyset.cursor import CursorCodec
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections

@@ -7,10 +7,8 @@ from sqlalchemy import Select, bindparam, literal_column, select
 
 from farmlokal.catalog import statements
 from farmlokal.catalog.counts import Counts
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.distance import ByDistance
 from farmlokal.catalog.filters import Filters, filters, in_sellers
-from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby, Place
 from farmlokal.catalog.pages import Pages
@@ -28,6 +26,8 @@ from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Unavailable
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database, Row
+from farmlokal.platform.keyset.cursor import Position
+from farmlokal.platform.keyset.ranges import Order, ranges
 
 SELLER_COLUMNS = (
     *(sellers.c.id, sellers.c.kind, sellers.c.name, sellers.c.district, sellers.c.state, sellers.c.postcode),

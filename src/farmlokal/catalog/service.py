@@ -5,14 +5,14 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from farmlokal.catalog import representation as shown
-from farmlokal.catalog.cursor import CursorCodec, fingerprint
 from farmlokal.catalog.geo import distance_m
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby, Place
-from farmlokal.catalog.paging import Walk
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.errors import Fault, Invalid, NotFound
 from farmlokal.platform.clock import instant
+from farmlokal.platform.keyset.cursor import CursorCodec, fingerprint
+from farmlokal.platform.keyset.walk import Walk
 
 
 class Catalogue:

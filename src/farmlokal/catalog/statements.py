@@ -25,10 +25,10 @@ from sqlalchemy.engine import Dialect
 
 from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
-from farmlokal.catalog.keyset import Order, Range, whole
 from farmlokal.catalog.schema import products, search_documents, sellers
 from farmlokal.platform.database.compilers import PRIMARY
 from farmlokal.platform.database.json_rows import in_integers
+from farmlokal.platform.keyset.ranges import Order, Range, whole
 
 FACET_VALUES = 1000
 """Most values of one facet: more districts than India has."""
