@@ -25,6 +25,7 @@ from farmlokal.catalog.schema import (
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Unavailable
 from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.compilers import compiled
 from farmlokal.platform.database.port import Database, Row
 from farmlokal.platform.keyset.cursor import Position
 from farmlokal.platform.keyset.ranges import Order, ranges
@@ -199,7 +200,7 @@ class CatalogueRepository:
         self, name: str, statement: Select[Any], given: Mapping[str, Any], *, stale_ok: bool = False
     ) -> list[Row]:
         return await self._reader.fetch(
-            (name,), lambda dialect: statements.compiled(statement, dialect), given, stale_ok=stale_ok
+            (name,), lambda dialect: compiled(statement, dialect), given, stale_ok=stale_ok
         )
 
 

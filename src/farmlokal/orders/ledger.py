@@ -81,7 +81,7 @@ class Ledger:
         if not wanted:
             return {}, frozenset()
         sql, given = self._listed("locked" if wait else "free", wanted)
-        found = {row[0]: _stored(row) for row in await tx.fetch_all(sql, given)}
+        found = {row[0]: stored(row) for row in await tx.fetch_all(sql, given)}
         if wait or len(found) == len(wanted):
             return found, frozenset()
         sql, given = self._listed("present", wanted - found.keys())
@@ -140,7 +140,8 @@ def _state(order: Order) -> Row:
     )
 
 
-def _stored(row: Row) -> StoredOrder:
+def stored(row: Row) -> StoredOrder:
+    """From (order_key, id, *ORDER_STATE)."""
     key, identity, place, status, status_place, items, items_place, holdings = row
     order = Order(
         order_key=key,

@@ -89,8 +89,9 @@ class Receiver:
             raise
         return await self.apply(event)
 
-    async def apply(self, event: OrderEvent) -> Outcome:
-        """Record an event, once, whoever brings it and however often.
+    async def apply(self, event: OrderEvent, *, again: bool = False) -> Outcome:
+        """Record an event, once, whoever brings it and however often; `again`: it is a replay, and counted
+        as one.
 
         Raises `Unprocessable` where a person has to look, now or after some more attempts, `Conflict` when
         its twin is being recorded, and `Unavailable` when it was not recorded or nobody knows.
@@ -115,6 +116,8 @@ class Receiver:
             if await self._failed(event, f"a bug of ours: {type(bug).__name__}"):
                 raise Unprocessable("The event cannot be applied, and is kept for a person.") from None
             raise Unavailable("The event cannot be applied now.") from None
+        if again:
+            self._counts.count("replayed")
         self._counts.count(outcome.name.lower())
         return outcome
 

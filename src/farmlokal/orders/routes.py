@@ -5,14 +5,13 @@ from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.errors import NotFound
 from farmlokal.orders.event import STANDARD
 from farmlokal.orders.receiver import Receiver, Source
-from farmlokal.orders.representation import EventBody
+from farmlokal.orders.representation import EventBody, Recorded
 from farmlokal.orders.signature import Unsigned, headers_of
 from farmlokal.orders.sources import SENDERS
 from farmlokal.platform.web.body import read_body, require_json
@@ -21,12 +20,6 @@ from farmlokal.platform.web.parameters import Parameter, one_of
 
 BODY_BYTES = 256 * 1024
 """Longest body of an event."""
-
-
-class Recorded(Struct, frozen=True):
-    """What came of the event: `processed`, `duplicate ignored` or `stale ignored`."""
-
-    status: str
 
 
 class Charge(Protocol):
