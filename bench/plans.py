@@ -20,10 +20,10 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench.report import ROOT, Spread, table, write
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.listing import FACETS, ListingQuery
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import database_at
+from farmlokal.platform.keyset.cursor import Position
 from tests.support.counted_reads import LIMIT, CountedReads, Page
 from tests.support.servers.mariadb import MariaDb
 

@@ -16,7 +16,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
 from farmlokal.catalog.cost import cost
-from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.edit_routes import EditRoutes
 from farmlokal.catalog.editing.bulk import BulkEditor
 from farmlokal.catalog.editing.service import CatalogueEditor
@@ -38,18 +37,13 @@ from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
-from farmlokal.orders.commits import SharedCommits
-from farmlokal.orders.event import STANDARD, read_event
-from farmlokal.orders.inbox import Inbox
-from farmlokal.orders.letters import DeadLetters
-from farmlokal.orders.receiver import Receiver, Source
-from farmlokal.orders.routes import WebhookRoutes
-from farmlokal.orders.signature import StandardWebhooks
+from farmlokal.orders.wiring import OrdersFeature, orders, sources
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
+from farmlokal.platform.keyset.cursor import CursorCodec
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
@@ -85,8 +79,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts, limits, cached = RequestCounts(), LimitCounts(), CacheCounts()
-    events = WebhookCounts()
+    counts, limits, cached, events = RequestCounts(), LimitCounts(), CacheCounts(), WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema, repository = migrations.newest(), CatalogueRepository(database, clock)
     service = Catalogue(repository, CursorCodec(keys))
@@ -95,8 +88,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
-    commits = SharedCommits(Inbox(database, clock).record)
-    webhooks = _webhooks(settings, database, clock, events, commits, admission)
+    bought = _orders(settings, database, clock, events, keys, oauth, admission)
     ops = OpsRoutes(
         database,
         counts,
@@ -115,7 +107,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *_edits(database, clock, oauth, service).operations,
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
-        *webhooks.operations,
+        *bought.operations,
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
@@ -127,7 +119,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
-            for part in (redis, cache, oauth.server, upstream, commits):
+            for part in (redis, cache, oauth.server, upstream, bought.commits, bought.retention):
                 if part is not None:
                     stack.push_async_callback(part.close)
                     await part.open()
@@ -199,26 +191,24 @@ def _cache(
     return RedisCache(redis, namespace, generations, codec, clock, counts)
 
 
-def _webhooks(
+def _orders(
     settings: Settings,
     database: Database,
     clock: SystemClock,
     counts: WebhookCounts,
-    commits: SharedCommits,
+    keys: Sequence[bytes],
+    oauth: Authorization,
     admission: Admission | None,
-) -> WebhookRoutes:
-    """Where events come in. Without a secret, which only development may be, nobody has to sign."""
-    secrets = [secret.get_secret_value() for secret in settings.webhook_secrets]
-    scheme = StandardWebhooks(secrets) if secrets else None
-    standard = Source(STANDARD, scheme, lambda _headers, body: read_event(STANDARD, body))
-    receiver = Receiver(commits.submit, DeadLetters(database, clock), counts, clock)
-
+) -> OrdersFeature:
     async def charge(request: Request) -> None:
         if admission is not None:
             await admission.require_quota(request.scope)
             await admission.charge(request.scope, UNSIGNED_COST)
 
-    return WebhookRoutes(receiver, standard, charge)
+    foreign = [(each.name, each.secret.get_secret_value()) for each in settings.webhook_sources]
+    senders = sources([secret.get_secret_value() for secret in settings.webhook_secrets], foreign)
+    authorize, days = oauth.resources.require, settings.retention_days
+    return orders(database, clock, counts, keys, authorize, charge, senders, days)
 
 
 def _admission(

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farmlokal.cli_oauth import clients, keys
+from farmlokal.cli_webhooks import webhooks
 from farmlokal.console import database_of, env_file_option, opened, settings_of
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
@@ -52,6 +53,7 @@ def app() -> None:
 
 app.add_command(clients)
 app.add_command(keys)
+app.add_command(webhooks)
 
 
 def main() -> None:

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farmlokal.catalog.cursor import fingerprint
-from farmlokal.catalog.kinds import LIMIT_CEILING
 from farmlokal.catalog.listing import CATEGORIES, FACET_PARAMETERS, IDS, PARAMETERS, SORTS, ListingQuery
 from farmlokal.errors import Invalid
+from farmlokal.platform.keyset.cursor import fingerprint
+from farmlokal.platform.keyset.parameters import LIMIT_CEILING
 from farmlokal.platform.web.parameters import FIELDS, QUERY_BYTES
 
 FULL = (

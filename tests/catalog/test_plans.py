@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.platform.database.port import Parameters, Row
 from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.keyset.cursor import Position
 from tests.support.catalogue import connect, new_database, opened, run
 from tests.support.clock import ManualClock
 

@@ -9,11 +9,11 @@ from math import sqrt
 import pytest
 
 from farmlokal.catalog.access import SAMPLED_SHARE
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.platform.database import database_at
+from farmlokal.platform.keyset.cursor import Position
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.counted_reads import LIMIT, CountedReads

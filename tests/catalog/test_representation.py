@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farmlokal.catalog import representation
-from farmlokal.catalog.models import PRICE_CEILING_MINOR, QUANTITY_CEILING_MILLI
-from farmlokal.catalog.representation import degrees, quantity, rupees
+from farmlokal.catalog.models import PRICE_CEILING_MINOR, QUANTITY_CEILING_MILLI, quantity
+from farmlokal.catalog.representation import degrees, rupees
 
 SELLER: tuple[Any, ...] = (31, "farm", "Thrissur Growers", "Thrissur", "Kerala", "680001")
 

@@ -11,7 +11,6 @@ from typing import Any
 import msgspec
 import pytest
 
-from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.generator import generate
 from farmlokal.catalog.importing.load import Importer
 from farmlokal.catalog.importing.source import open_source
@@ -21,6 +20,7 @@ from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.writes import CatalogueWriter
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database, Transaction
+from farmlokal.platform.keyset.cursor import CursorCodec
 from tests.support.catalogue import KEY, new_database, run
 from tests.support.clock import ManualClock
 from tests.support.servers.mariadb import MariaDb

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -91,3 +92,51 @@ def test_bodies_that_do_not_end(servers: list[Server], books: Books) -> None:
         with connection:
             assert b" 408 " in connection.recv(65_536).split(b"\r\n")[0]
     assert [name for name, _ in books.events()] == ["quick"]
+
+
+@pytest.mark.parametrize("engine", ["mariadb"], indirect=True, scope="session")
+def test_a_locked_order_delays_its_own_events(
+    servers: list[Server], books: Books, fresh_database: FreshDatabase
+) -> None:
+    """While somebody holds the row of an order, its events are refused with 503 within 3 s and leave nothing
+    behind; those of other orders, new and known, its neighbours too, go on within 1 s."""
+    made = [body(f"made {name}", name, items=[(1, 1, "kg")]) for name in ("a", "held", "known")]
+    run(posted(servers, *made))
+
+    async def timed(number: int, content: bytes) -> tuple[float, int]:
+        began_s = time.monotonic()
+        status, _ = await post(servers[number % 2].port, content)
+        return time.monotonic() - began_s, status
+
+    async def go() -> tuple[list[tuple[float, int]], list[tuple[float, int]]]:
+        held, others = [], []
+        start_s = time.monotonic()
+        for number in range(30):
+            await asyncio.sleep(max(0.0, start_s + number / 10 - time.monotonic()))
+            for each in range(2):
+                content = body(f"held {number} {each}", "held", status="packed", sequence=number)
+                held.append(asyncio.create_task(timed(each, content)))
+            order = "known" if number % 3 else f"new {number}"
+            content = body(f"other {number}", order, sequence=number, items=[(1, 1, "kg")])
+            others.append(asyncio.create_task(timed(number, content)))
+            # Orders that sort right before and right after it, made for the first time.
+            beside = body(f"beside {number}", f"{'held' if number % 2 else 'hel'}{number}", sequence=number)
+            others.append(asyncio.create_task(timed(number + 1, beside)))
+        return await asyncio.gather(*held), await asyncio.gather(*others)
+
+    with closing(fresh_database.connect()) as holder:
+        holder.execute("BEGIN")
+        holder.execute("SELECT * FROM orders WHERE order_key = 'held' FOR UPDATE")
+        held, others = run(go(), 60)
+        assert {status for _, status in others} == {200}, Counter(status for _, status in others)
+        assert max(others)[0] <= 1.0
+        assert {status for _, status in held} == {503}, Counter(status for _, status in held)
+        assert max(held)[0] <= 3.0
+        assert not [name for name, _ in books.events() if name.startswith("held")]
+        holder.execute("ROLLBACK")
+    assert (
+        run(posted(servers, body("held 0 0", "held", status="packed", sequence=0)))[
+            200, b'{"status":"processed"}'
+        ]
+        == 1
+    )

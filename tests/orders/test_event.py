@@ -83,12 +83,12 @@ def test_ids_are_bytes() -> None:
 
 def test_orders_of_other_sources_have_their_name_before_their_id() -> None:
     """An order of another source cannot be taken for one of ours, nor one of ours for its."""
-    event = read_event("shopify", b'{"eventId":"e","orderId":"17"}', prefix=b"shopify:")
+    event = read_event("shopify", b'{"eventId":"e","orderId":"17"}')
     assert event.order_key == b"shopify:17"
     assert refused(orderId="shopify:17") == {"orderId"}
     assert read(orderId="shop:17").order_key == b"shop:17"
     with pytest.raises(Invalid):
-        read_event("shopify", msgspec.json.encode({"eventId": "e", "orderId": "x" * 255}), prefix=b"shopify:")
+        read_event("shopify", msgspec.json.encode({"eventId": "e", "orderId": "x" * 255}))
 
 
 @pytest.mark.parametrize(

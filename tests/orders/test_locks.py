@@ -77,3 +77,30 @@ def test_a_batch_waits_for_nobody(url: str, books: Books, holder: Connection) ->
     assert [name for name, _ in books.events()] == ["made", "moved", "2", "4"]
     assert record(url, batch) == [[PROCESSED, DUPLICATE, PROCESSED, DUPLICATE, PROCESSED]]
     assert books.stock() == {1: 9000, 2: 1000}
+
+
+def test_an_order_that_is_being_made(url: str, books: Books, holder: Connection) -> None:
+    """An order that somebody else has made and not committed holds up no batch: known orders go on at once,
+    and what is new goes alone."""
+    record(url, [event("made", "known")])
+    holder.execute("BEGIN")
+    holder.execute(
+        "INSERT INTO orders (order_key, place, holdings, created_at_us, updated_at_us, version)"
+        " VALUES ('fresh', '', '{}', 1, 1, 1)"
+    )
+    batch = [event("1", "known", sequence=1), event("2", "fresh", sequence=1), event("3", "other")]
+
+    async def go() -> None:
+        async with inbox(url) as (box, _):
+            started = time.monotonic()
+            results = await box.record(batch, wait=False)
+            assert [type(each) for each in results] == [Outcome, Busy, Busy]
+            assert time.monotonic() - started < 0.9, "it waited for a lock"
+            assert await box.record([batch[2]], wait=True) == [PROCESSED]
+            with pytest.raises(Contended):
+                await box.record([batch[1]], wait=True)
+
+    run(go())
+    holder.execute("ROLLBACK")
+    assert [name for name, _ in books.events()] == ["made", "1", "3"]
+    assert record(url, batch) == [[DUPLICATE, PROCESSED, DUPLICATE]]

@@ -10,7 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, overload
 
-from farmlokal.catalog.cursor import CursorCodec
 from farmlokal.catalog.fulltext import Document
 from farmlokal.catalog.models import unit_price_minor
 from farmlokal.catalog.repository import CatalogueRepository
@@ -20,6 +19,7 @@ from farmlokal.migrations.runner import upgrade
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
 from farmlokal.platform.database.sqlite import SqliteDatabase
+from farmlokal.platform.keyset.cursor import CursorCodec
 from tests.support.sql_connection import Connection, keeps_grams_in_its_table
 
 KEY = b"a key of the tests, thirty-two bytes or more"

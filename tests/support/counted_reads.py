@@ -7,11 +7,11 @@ before. A page is planned anew each time: what the planner remembers for half a 
 import time
 from typing import NamedTuple
 
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.nearby import Nearby
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.platform.database.port import Database, Row, Transaction
+from farmlokal.platform.keyset.cursor import Position
 from tests.support.clock import ManualClock
 
 LIMIT = 20

@@ -11,7 +11,6 @@ from typing import Any
 
 from farmlokal.catalog import access, statements
 from farmlokal.catalog.access import Access, gather
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.filters import Filters, arity, in_sellers, parameters
 from farmlokal.catalog.geo import latitude_band_e6
 from farmlokal.catalog.listing import ListingQuery
@@ -21,6 +20,7 @@ from farmlokal.catalog.pages import Pages
 from farmlokal.catalog.planner import Planner
 from farmlokal.catalog.reader import Reader
 from farmlokal.platform.database.port import Row
+from farmlokal.platform.keyset.cursor import Position
 
 GROUPS_GROWTH = 4
 """Sellers are read in growing numbers of distances: 1, 4, 16, … A page seldom needs more than three."""

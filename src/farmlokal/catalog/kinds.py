@@ -3,13 +3,10 @@
 import re
 from decimal import Decimal
 
-from farmlokal.catalog.cursor import CURSOR_LENGTH
 from farmlokal.catalog.models import PRICE_CEILING_MINOR
 from farmlokal.catalog.reference import canonical_state
 from farmlokal.catalog.text import fold, words
 from farmlokal.platform.web.parameters import ID_CEILING, Kind, NotAccepted, Parameter, integer, scaled
-
-LIMIT_DEFAULT, LIMIT_CEILING = 20, 100
 
 SEARCH_LETTERS, SEARCH_WORDS = 100, 8
 """Longest search, and most words in it: more than a person types, few enough to answer at once."""
@@ -19,20 +16,6 @@ RADIUS_CEILING_KM = 5000
 
 NAME_LETTERS = 100
 """Longest name of a category, state or district, as in the schema."""
-
-
-def sort(*names: str) -> Kind:
-    """A sort name, with ``-`` before it for descending: (name, descending)."""
-
-    def parse(text: str) -> tuple[str, bool]:
-        name = text.removeprefix("-")
-        if name not in names:
-            raise NotAccepted("not one of the choices")
-        return name, text.startswith("-")
-
-    choices = [sign + name for name in names for sign in ("", "-")]
-    accepted = "one of " + ", ".join(names) + ", with '-' before it for descending"
-    return Kind(parse, accepted, {"type": "string", "enum": choices})
 
 
 def _search(text: str) -> tuple[str, ...]:
@@ -78,12 +61,6 @@ def _postcode(text: str) -> str:
     return text
 
 
-def _cursor(text: str) -> str:
-    if not text.isascii() or len(text) > CURSOR_LENGTH:
-        raise NotAccepted("forged")
-    return text
-
-
 _NAME_SCHEMA = {"type": "string", "minLength": 1, "maxLength": NAME_LETTERS}
 _SEARCH_ACCEPTED = (
     f"1 to {SEARCH_WORDS} words of letters or digits, at most {SEARCH_LETTERS} characters together"
@@ -101,16 +78,6 @@ PLACE = Kind(
     {"type": "string", "pattern": r"^-?[0-9]{1,2}(\.[0-9]{1,15})?,-?[0-9]{1,3}(\.[0-9]{1,15})?$"},
 )
 
-LIMIT = Parameter("limit", integer(1, LIMIT_CEILING), "Rows on a page.", 20, default=LIMIT_DEFAULT)
-CURSOR = Parameter(
-    "cursor",
-    Kind(
-        _cursor,
-        "a nextCursor or prevCursor of this very query, unchanged",
-        {"type": "string", "maxLength": CURSOR_LENGTH},
-    ),
-    "Where the page starts: a cursor from an earlier answer to the same query.",
-)
 STATE = Parameter(
     "state",
     Kind(lambda text: fold(canonical_state(_name(text))), NAME.accepted, _NAME_SCHEMA),

@@ -12,6 +12,7 @@ from typing import Any
 from farmlokal.catalog import kinds
 from farmlokal.catalog.representation import PRODUCT_ATTRIBUTES
 from farmlokal.errors import Fault
+from farmlokal.platform.keyset.parameters import CURSOR, LIMIT, LIMIT_DEFAULT, sort
 from farmlokal.platform.web.parameters import (
     BOOLEAN,
     DAY,
@@ -61,7 +62,7 @@ class ListingQuery:
     ids: tuple[int, ...] | None = None
     updated_since: int | None = None
     # What follows chooses how the rows are shown, not which they are.
-    limit: int = kinds.LIMIT_DEFAULT
+    limit: int = LIMIT_DEFAULT
     cursor: str | None = None
     fields: tuple[str, ...] | None = None
     lang: str = "en"
@@ -94,7 +95,7 @@ class ListingQuery:
             radius_m=given["radiusKm"],
             ids=None if given["ids"] is None else tuple(sorted(given["ids"])),
             updated_since=given["updatedSince"],
-            limit=given["limit"] or kinds.LIMIT_DEFAULT,
+            limit=given["limit"] or LIMIT_DEFAULT,
             cursor=given["cursor"],
             fields=_in_order(given["fields"], FIELDS),
             lang=given["lang"] or "en",
@@ -186,11 +187,11 @@ CONTRADICTIONS = (
 """Parameters that are fine one by one and not together."""
 
 PARAMETERS = (
-    kinds.LIMIT,
-    kinds.CURSOR,
+    LIMIT,
+    CURSOR,
     Parameter(
         "sort",
-        kinds.sort(*SORTS),
+        sort(*SORTS),
         "Order of the rows; `-` turns it round. Ties are broken by id in the same direction, rows without the"
         " value come last in both. `relevance` and `distance` are best and nearest first.",
         "-price",

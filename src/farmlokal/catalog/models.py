@@ -137,3 +137,9 @@ PRODUCT_COLUMNS = (
     *("best_before", "image_url", "source"),
 )
 """A product as a row: what a source says of it, in the order in which rows are compared and written."""
+
+
+def quantity(milli: int) -> str:
+    """Thousandths as a decimal without trailing zeros: ``48500`` is ``"48.5"``."""
+    whole, rest = divmod(milli, 1000)
+    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)

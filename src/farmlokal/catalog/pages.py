@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 from farmlokal.catalog import access, fulltext, statements
 from farmlokal.catalog.access import Plan, gather
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.filters import Filters, arity, by_ids, parameters
-from farmlokal.catalog.keyset import Order, Range, ranges, whole
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.lists import Lists
 from farmlokal.catalog.planner import Planner
 from farmlokal.catalog.reader import Reader
 from farmlokal.platform.database.port import Row, StatementTimeout
+from farmlokal.platform.keyset.cursor import Position
+from farmlokal.platform.keyset.ranges import Order, Range, ranges, whole
 
 NAMES_TIE = 200_000
 """With so many products a name has a hundred of them, and a page seldom leaves the tie that it begins in.

@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlalchemy.engine import Dialect
 
-from farmlokal.catalog.statements import Build, Statement
+from farmlokal.catalog.statements import Build
+from farmlokal.platform.database.compilers import Statement
 from farmlokal.platform.database.port import Database, Row
 
 STATEMENTS = 512

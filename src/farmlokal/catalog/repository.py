@@ -7,10 +7,8 @@ from sqlalchemy import Select, bindparam, literal_column, select
 
 from farmlokal.catalog import statements
 from farmlokal.catalog.counts import Counts
-from farmlokal.catalog.cursor import Position
 from farmlokal.catalog.distance import ByDistance
 from farmlokal.catalog.filters import Filters, filters, in_sellers
-from farmlokal.catalog.keyset import Order, ranges
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.lists import Lists
 from farmlokal.catalog.nearby import Nearby, Place
@@ -28,7 +26,10 @@ from farmlokal.catalog.schema import (
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Unavailable
 from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.compilers import compiled
 from farmlokal.platform.database.port import Database, Row
+from farmlokal.platform.keyset.cursor import Position
+from farmlokal.platform.keyset.ranges import Order, ranges
 
 SELLER_COLUMNS = (
     *(sellers.c.id, sellers.c.kind, sellers.c.name, sellers.c.district, sellers.c.state, sellers.c.postcode),
@@ -204,7 +205,7 @@ class CatalogueRepository:
         self, name: str, statement: Select[Any], given: Mapping[str, Any], *, stale_ok: bool = False
     ) -> list[Row]:
         return await self._reader.fetch(
-            (name,), lambda dialect: statements.compiled(statement, dialect), given, stale_ok=stale_ok
+            (name,), lambda dialect: compiled(statement, dialect), given, stale_ok=stale_ok
         )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from farmlokal.catalog.models import UNITS
+from farmlokal.catalog.models import UNITS, quantity
 from farmlokal.platform.clock import instant
 
 
@@ -189,12 +189,6 @@ PRODUCT_ATTRIBUTES = {member.encode_name: member.name for member in structs.fiel
 def rupees(minor: int) -> str:
     """Paise as rupees: ``3600`` is ``"36.00"``."""
     return f"{minor // 100}.{minor % 100:02d}"
-
-
-def quantity(milli: int) -> str:
-    """Thousandths as a decimal without trailing zeros: ``48500`` is ``"48.5"``."""
-    whole, rest = divmod(milli, 1000)
-    return f"{whole}.{rest:03d}".rstrip("0") if rest else str(whole)
 
 
 def degrees(e6: int) -> str:

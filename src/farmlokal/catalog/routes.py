@@ -16,6 +16,7 @@ from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Fault, Invalid
 from farmlokal.platform.cache import Found, Outcome
+from farmlokal.platform.keyset.parameters import CURSOR, LIMIT
 from farmlokal.platform.web import negotiation
 from farmlokal.platform.web.answers import PUBLIC, REVALIDATE, content_answer, json_answer
 from farmlokal.platform.web.content import Content
@@ -26,7 +27,7 @@ _LANG = next(parameter for parameter in PARAMETERS if parameter.name == "lang")
 _PRODUCT_ID = Parameter("id", kinds.ID, "The id of a product.", 1)
 _SELLER_ID = Parameter("id", kinds.ID, "The id of a seller.", 1)
 _KIND = Parameter("kind", one_of(*SellerKind), "Only sellers of this kind.", "farm")
-_SELLER_PARAMETERS = (kinds.LIMIT, kinds.CURSOR, kinds.STATE, kinds.DISTRICT, _KIND)
+_SELLER_PARAMETERS = (LIMIT, CURSOR, kinds.STATE, kinds.DISTRICT, _KIND)
 
 
 class CatalogueRoutes:
@@ -57,7 +58,7 @@ class CatalogueRoutes:
     async def prices(self, request: Request) -> Response:
         """GET /api/products/{id}/prices."""
         _accept(request)
-        given = read(request.scope["query_string"], [kinds.LIMIT, kinds.CURSOR])
+        given = read(request.scope["query_string"], [LIMIT, CURSOR])
         page = Content.of(await self._catalogue.prices(_path_id(request), given["limit"], given["cursor"]))
         return content_answer(request, page, PUBLIC, _links(request, page))
 
@@ -118,7 +119,7 @@ class CatalogueRoutes:
                 "A product's price history, newest first",
                 representation.PricePage,
                 path_parameters=[_PRODUCT_ID],
-                parameters=[kinds.LIMIT, kinds.CURSOR],
+                parameters=[LIMIT, CURSOR],
                 **_SINGLE,
             ),
         ]

@@ -5,14 +5,15 @@ from typing import Any
 from msgspec import UNSET, UnsetType
 
 from farmlokal.catalog import representation as shown
-from farmlokal.catalog.cursor import CursorCodec, fingerprint
 from farmlokal.catalog.geo import distance_m
 from farmlokal.catalog.listing import ListingQuery
+from farmlokal.catalog.models import quantity
 from farmlokal.catalog.nearby import Nearby, Place
-from farmlokal.catalog.paging import Walk
 from farmlokal.catalog.repository import CatalogueRepository
 from farmlokal.errors import Fault, Invalid, NotFound
 from farmlokal.platform.clock import instant
+from farmlokal.platform.keyset.cursor import CursorCodec, fingerprint
+from farmlokal.platform.keyset.walk import Walk
 
 
 class Catalogue:
@@ -152,7 +153,7 @@ def _product(row: tuple[Any, ...], lang: str, place: Place | None) -> shown.Prod
     latitude, longitude, updated, version, deleted = row[19:]
     distance: str | UnsetType | None = UNSET
     if place is not None:
-        distance = None if latitude is None else shown.quantity(distance_m(*place, latitude, longitude))
+        distance = None if latitude is None else quantity(distance_m(*place, latitude, longitude))
     return shown.Product(
         id=identity,
         name={"hi": name_hi, "ml": name_ml}.get(lang) or name,

@@ -6,7 +6,7 @@ read from left to right and products by the index that `access` names (`platform
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from sqlalchemy import (
     ColumnClause,
@@ -26,10 +26,10 @@ from sqlalchemy.engine import Dialect
 from farmlokal.catalog import fulltext
 from farmlokal.catalog.access import Access, Walk
 from farmlokal.catalog.filters import DRIVERS, OF_SELLERS, Filters, condition
-from farmlokal.catalog.keyset import Order, Range, whole
 from farmlokal.catalog.schema import products, search_documents, sellers
-from farmlokal.platform.database.compilers import PRIMARY
+from farmlokal.platform.database.compilers import PRIMARY, Statement, compiled
 from farmlokal.platform.database.json_rows import in_integers
+from farmlokal.platform.keyset.ranges import Order, Range, whole
 
 FACET_VALUES = 1000
 """Most values of one facet: more districts than India has."""
@@ -70,13 +70,6 @@ _FACETS: dict[str, ColumnClause[Any]] = {
 
 FACETS_OF_SELLERS = frozenset(name for name, value in _FACETS.items() if value.table is sellers)
 """Facets that are counted by seller first: there are far fewer of them to look up than products."""
-
-
-class Statement(NamedTuple):
-    """A statement as the driver takes it; `constants` are parameters that are the same for every request."""
-
-    sql: str
-    constants: dict[str, Any]
 
 
 Build = Callable[[Dialect], Statement]
@@ -236,12 +229,6 @@ def _refers(row: FromClause, table: FromClause) -> ColumnElement[bool]:
     """How a product, whose columns `row` has, refers to a table."""
     column = row.c.seller_id if table is sellers else row.c.search_id
     return column == table.c.id
-
-
-def compiled(statement: Select[Any], dialect: Dialect) -> Statement:
-    """The text of a statement in the driver's own parameter style, and the constants in it."""
-    done = statement.compile(dialect=dialect)
-    return Statement(str(done), {name: value for name, value in done.params.items() if value is not None})
 
 
 def detail_sql(dialect: Dialect) -> Statement:

@@ -29,7 +29,7 @@ def create_index(name: str, table: str, columns: Sequence[str]) -> None:
     if op.get_context().dialect.name == "sqlite":
         op.create_index(name, table, list(columns))
     elif not _is_there(name, table):
-        _change(f"CREATE INDEX {name} ON {table} ({', '.join(columns)}) ALGORITHM=INPLACE LOCK=NONE")
+        change(f"CREATE INDEX {name} ON {table} ({', '.join(columns)}) ALGORITHM=INPLACE LOCK=NONE")
 
 
 def drop_index(name: str, table: str) -> None:
@@ -37,11 +37,11 @@ def drop_index(name: str, table: str) -> None:
     if op.get_context().dialect.name == "sqlite":
         op.drop_index(name, table)
     elif _is_there(name, table) is not False:
-        _change(f"ALTER TABLE {table} DROP INDEX {name}, ALGORITHM=INPLACE, LOCK=NONE")
+        change(f"ALTER TABLE {table} DROP INDEX {name}, ALGORITHM=INPLACE, LOCK=NONE")
 
 
-def _change(statement: str) -> None:
-    """Change a table, again while others hold it; a try that fails at its end has built in vain."""
+def change(statement: str) -> None:
+    """Change a server's table, again while others hold it; a try that fails at its end has built in vain."""
     patience_s = PATIENCE_S if op.get_context().as_sql else op.get_bind().info.get("patience_s", PATIENCE_S)
     given_up_at_s = time.monotonic() + patience_s
     while True:

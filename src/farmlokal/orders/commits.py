@@ -5,13 +5,16 @@ What is waiting is taken, and nothing is waited for: a lone event is recorded at
 being committed the next one gathers, so the busier it is, the cheaper an event becomes.
 
 A batch-mate is never made to pay: what the batch could not do because of one event, each of them gets alone,
-beside the batches that follow.
+beside the batches that follow. Of one order that is one at a time: an order that somebody holds for long has
+one of those places, and not all of them.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Coroutine, Sequence
+from contextlib import AsyncExitStack
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -29,7 +32,7 @@ WAITING = 2_000
 ALONE = 4
 """Most transactions of single events beside the batches: they wait for locks, and each has a connection."""
 
-ALONE_WAIT_S = 1.0
+ALONE_WAIT_S = 0.8
 """Longest an event waits to be one of them: with the time that a write may take it is answered within 3 s."""
 
 
@@ -65,6 +68,7 @@ class SharedCommits:
         self._record = record
         self._waiting: deque[_Waiting] = deque()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
         self._under_way = 0
         self._log = structlog.get_logger("farmlokal.orders")
         self.batches = 0
@@ -138,16 +142,17 @@ class SharedCommits:
             self._begin(self._record_alone(each))
 
     async def _record_alone(self, waiting: _Waiting) -> None:
+        event = waiting.event
+        turn = self._turns.setdefault(event.order_key or event.event_id, asyncio.Lock())
         try:
-            try:
-                async with asyncio.timeout(ALONE_WAIT_S):
-                    await self._alone.acquire()
-            except TimeoutError:
-                raise Contended("too many events wait for what others hold") from None
-            try:
-                [result] = await self._record([waiting.event], wait=True)
-            finally:
-                self._alone.release()
+            async with AsyncExitStack() as place:
+                try:
+                    async with asyncio.timeout(ALONE_WAIT_S):
+                        await place.enter_async_context(turn)
+                        await place.enter_async_context(self._alone)
+                except TimeoutError:
+                    raise Contended("too many events wait for what others hold") from None
+                [result] = await self._record([event], wait=True)
             waiting.settle(result)
         except asyncio.CancelledError:
             waiting.settle(_CLOSING)

@@ -12,6 +12,7 @@ from farmlokal.catalog.models import QUANTITY_CEILING_MILLI, UNITS
 from farmlokal.errors import Fault, Invalid
 from farmlokal.orders.models import ITEMS, KEY_BYTES, SEQUENCE_CEILING, STATUS_LETTERS, Item, OrderEvent
 from farmlokal.orders.strict_json import Document, NotJson
+from farmlokal.orders.translation import Translate
 from farmlokal.platform.web.parameters import ID_CEILING, INSTANT, NotAccepted
 
 STANDARD = "standard"
@@ -129,12 +130,16 @@ def read_document(body: bytes) -> tuple[dict[str, Any], bytes]:
     return document.value, document.digest
 
 
-def read_event(source: str, body: bytes, event_id: bytes | None = None, prefix: bytes = b"") -> OrderEvent:
-    """An event in our own form. Raises `Invalid`.
+def read_event(
+    source: str, body: bytes, event_id: bytes | None = None, translate: Translate | None = None
+) -> OrderEvent:
+    """An event in our own form, or in one that `translate` makes ours of. Raises `Invalid`.
 
-    `event_id` stands in for one that the body does not have; `prefix` is put before the id of the order.
+    `event_id` stands in for one that the body does not have.
     """
     members, digest = read_document(body)
+    if translate is not None and members.get("eventId") is None and members.get("orderId") is None:
+        members = translate(members)
     reader = Reader(members)
     own = event_id if members.get("eventId") in (None, "") else reader.key("eventId")
     event = OrderEvent(
@@ -142,7 +147,7 @@ def read_event(source: str, body: bytes, event_id: bytes | None = None, prefix: 
         event_id=own or b"",
         digest=digest,
         body=body,
-        order_key=_order_key(reader, prefix),
+        order_key=_order_key(reader, b"" if source == STANDARD else f"{source}:".encode()),
         status=reader.text("status", STATUS_LETTERS),
         sequence=reader.integer("sequence", 0, SEQUENCE_CEILING),
         occurred_at_us=reader.instant_us("occurredAt"),

@@ -5,7 +5,9 @@ events came, and written in a handful more, so that a hundred events cost as man
 several equal events is first is decided by one unique key, and by nothing that is asked before it.
 
 A batch waits for nobody: an order or a product that somebody else has locked makes its own events `Busy`, and
-the rest go on. One event alone may wait.
+the rest go on. One event alone may wait. An order that nobody has committed yet cannot be seen to be locked:
+when a batch meets somebody else while it claims, it is run again with what it knows, and its new orders are
+busy too.
 """
 
 from collections.abc import Sequence
@@ -111,13 +113,15 @@ class Inbox:
 
         async def work(tx: Transaction) -> list[Result]:
             nonlocal claiming
-            claiming = False
+            met, claiming = claiming and not wait, False
             batch, ids = await self._look(tx, events, wait=wait)
+            if met:
+                batch.busy |= {event.order_key for event in events if event.order_key} - ids.keys()
             before = dict(batch.orders)
             results = [batch.decide(event) for event in events]
             now_us = self._clock.now_us()
             claiming = True
-            await self._write(tx, batch, before, ids, now_us)
+            await self._write(tx, batch, before, ids, now_us, wait=wait)
             claiming = False
             levels = {
                 product: milli
@@ -154,11 +158,18 @@ class Inbox:
         return _Batch(known, orders, busy, shelves, stock), ids
 
     async def _write(
-        self, tx: Transaction, batch: _Batch, before: dict[bytes, Order], ids: dict[bytes, int], now_us: int
+        self,
+        tx: Transaction,
+        batch: _Batch,
+        before: dict[bytes, Order],
+        ids: dict[bytes, int],
+        now_us: int,
+        *,
+        wait: bool,
     ) -> None:
         new = [order for key, order in sorted(batch.orders.items()) if key not in ids]
-        for order, identity in zip(new, await self._ledger.insert_orders(tx, new, now_us), strict=True):
-            ids[order.order_key] = identity
+        given = await self._ledger.insert_orders(tx, new, now_us, wait=wait)
+        ids.update(zip((order.order_key for order in new), given, strict=True))
         rows = [
             (event, None if event.order_key is None else ids[event.order_key], outcome.name.lower(), short)
             for event, outcome, short in batch.recorded

@@ -81,16 +81,18 @@ class Ledger:
         if not wanted:
             return {}, frozenset()
         sql, given = self._listed("locked" if wait else "free", wanted)
-        found = {row[0]: _stored(row) for row in await tx.fetch_all(sql, given)}
+        found = {row[0]: stored(row) for row in await tx.fetch_all(sql, given)}
         if wait or len(found) == len(wanted):
             return found, frozenset()
         sql, given = self._listed("present", wanted - found.keys())
         return found, frozenset(key for key, *_ in await tx.fetch_all(sql, given))
 
-    async def insert_orders(self, tx: Transaction, new: Sequence[Order], now_us: int) -> list[int]:
+    async def insert_orders(
+        self, tx: Transaction, new: Sequence[Order], now_us: int, *, wait: bool
+    ) -> list[int]:
         """Orders that are not there; their ids. Raises `DuplicateKey`."""
         rows = [(order.order_key, *_state(order), now_us, now_us, 1) for order in new]
-        return await tx.insert_many(self._insert_orders, rows) if rows else []
+        return await tx.insert_many(self._insert_orders, rows, wait=wait) if rows else []
 
     async def update_orders(self, tx: Transaction, changed: Mapping[int, Order], now_us: int) -> None:
         """Locked orders, by the id of their row."""
@@ -138,7 +140,8 @@ def _state(order: Order) -> Row:
     )
 
 
-def _stored(row: Row) -> StoredOrder:
+def stored(row: Row) -> StoredOrder:
+    """From (order_key, id, *ORDER_STATE)."""
     key, identity, place, status, status_place, items, items_place, holdings = row
     order = Order(
         order_key=key,

@@ -4,29 +4,51 @@ Nothing is answered before it is committed and nothing is done after it is answe
 nothing sends again, and that must be safe at every moment.
 """
 
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import structlog
 
-from farmlokal.errors import Conflict, DomainError, Invalid, Unavailable, Unprocessable
+from farmlokal.errors import Conflict, DomainError, Fault, Invalid, Unavailable, Unprocessable
 from farmlokal.orders.change import Unappliable
+from farmlokal.orders.event import read_event
 from farmlokal.orders.inbox import InFlight, Mismatched, Outcome
 from farmlokal.orders.letters import ATTEMPTS, DeadLetters, Delivery, Kind
-from farmlokal.orders.models import OrderEvent
+from farmlokal.orders.models import KEY_BYTES, OrderEvent
 from farmlokal.orders.signature import Headers, Scheme, Unsigned
+from farmlokal.orders.translation import Translate
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.metrics import WebhookCounts
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A sender: its name, how it signs (None: not at all), and how its deliveries are read."""
+    """A sender: its name, how it signs (None: not at all), the headers that may name a delivery, and how its
+    own form is made ours (None: it is ours)."""
 
     name: str
     scheme: Scheme | None
-    read: Callable[[Headers, bytes], OrderEvent]
+    id_headers: tuple[bytes, ...] = ()
+    translate: Translate | None = None
+
+    def identify(self, headers: Headers) -> bytes | None:
+        """The id that the headers give a delivery: that of the first that is there. Raises `Invalid`."""
+        for name in self.id_headers:
+            if values := headers.get(name):
+                if len(values) > 1 or not _IDENTITY.fullmatch(values[0]):
+                    raise Invalid.because([Fault(name.decode(), "malformed", _IDENTITY_ACCEPTED)])
+                return values[0]
+        return None
+
+    def read(self, body: bytes, event_id: bytes | None) -> OrderEvent:
+        """The event in a body; `event_id` is what else it may be known by. Raises `Invalid`."""
+        return read_event(self.name, body, event_id, self.translate)
+
+
+_IDENTITY = re.compile(rb"[!-~]{1,%d}" % KEY_BYTES)
+_IDENTITY_ACCEPTED = f"one, of 1 to {KEY_BYTES} printable ASCII characters"
 
 
 class Receiver:
@@ -56,17 +78,20 @@ class Receiver:
             except Unsigned:
                 self._counts.count("unsigned")
                 raise
+        identity = None
         try:
-            event = source.read(headers, body)
+            identity = source.identify(headers)
+            event = source.read(body, identity)
         except Invalid as refusal:
             self._counts.count("malformed")
-            unread = Delivery(source.name, b"", blake2b(body, digest_size=32).digest(), body)
+            unread = Delivery(source.name, identity or b"", blake2b(body, digest_size=32).digest(), body)
             await self._letters.keep(Kind.MALFORMED, unread, _told(refusal))
             raise
         return await self.apply(event)
 
-    async def apply(self, event: OrderEvent) -> Outcome:
-        """Record an event, once, whoever brings it and however often.
+    async def apply(self, event: OrderEvent, *, again: bool = False) -> Outcome:
+        """Record an event, once, whoever brings it and however often; `again`: it is a replay, and counted
+        as one.
 
         Raises `Unprocessable` where a person has to look, now or after some more attempts, `Conflict` when
         its twin is being recorded, and `Unavailable` when it was not recorded or nobody knows.
@@ -91,6 +116,8 @@ class Receiver:
             if await self._failed(event, f"a bug of ours: {type(bug).__name__}"):
                 raise Unprocessable("The event cannot be applied, and is kept for a person.") from None
             raise Unavailable("The event cannot be applied now.") from None
+        if again:
+            self._counts.count("replayed")
         self._counts.count(outcome.name.lower())
         return outcome
 

@@ -17,3 +17,4 @@ dead_letters = table(
     *map(column, ("id", "source", "event_id", "digest", "kind", "reason", "body", "attempts")),
     *map(column, ("first_at_us", "last_at_us", "replayed_at_us")),
 )
+chores = table("chores", *map(column, ("name", "due_at_us")))

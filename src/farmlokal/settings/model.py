@@ -106,5 +106,8 @@ class Settings(SettingsTable):
         if not secrets or min(map(len, secrets)) < WEBHOOK_SECRET_BYTES:
             accepted = f"at least one secret in production, of {WEBHOOK_SECRET_BYTES} bytes or more each"
             yield "webhook_secrets", "unsafe" if secrets else "missing", accepted
+        if any(len(each.secret.get_secret_value()) < WEBHOOK_SECRET_BYTES for each in self.webhook_sources):
+            accepted = f"name=secret items whose secrets have {WEBHOOK_SECRET_BYTES} bytes or more each"
+            yield "webhook_sources", "unsafe", accepted
         if self.public_url and not self.public_url.startswith("https://"):
             yield "public_url", "unsafe", "an https:// URL in production"

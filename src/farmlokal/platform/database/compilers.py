@@ -5,11 +5,12 @@ its mind about one cursor in three (MariaDB did, docs/decisions/0009) is a page 
 so nothing is left to it: a join is read from left to right, and a table's hint names the index it is read by.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import FromClause, Join
+from sqlalchemy import ClauseElement, FromClause, Join
 from sqlalchemy.dialects.mysql.base import MySQLCompiler, MySQLDialect
 from sqlalchemy.dialects.sqlite.base import SQLiteCompiler, SQLiteDialect
+from sqlalchemy.engine import Dialect
 
 PRIMARY = "PRIMARY"
 """The hint that names the primary key."""
@@ -57,3 +58,16 @@ def mysql_dialect(paramstyle: str) -> MySQLDialect:
     dialect = MySQLDialect(paramstyle=paramstyle)
     dialect.statement_compiler = _Mysql
     return dialect
+
+
+class Statement(NamedTuple):
+    """A statement as the driver takes it; `constants` are parameters that are the same for every request."""
+
+    sql: str
+    constants: dict[str, Any]
+
+
+def compiled(statement: ClauseElement, dialect: Dialect) -> Statement:
+    """The text of a statement in the driver's own parameter style, and the constants in it."""
+    done = statement.compile(dialect=dialect)
+    return Statement(str(done), {name: value for name, value in done.params.items() if value is not None})

@@ -29,13 +29,15 @@ class MysqlTransaction:
         for packet in self._packets(sql, rows):
             await self._link.run(";".join(packet))
 
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
-        """Insert many rows, as many a statement as fit; returns their ids.
+    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]], *, wait: bool = True) -> list[int]:
+        """Insert many rows, as many a statement as fit; returns their ids. MySQL waits for a second at least.
 
         InnoDB takes the ids of a statement whose number of rows it knows all at once, in row order, in each
         of its lock modes, and says the first; `auto_increment_increment` is the step from one to the next.
         """
         head, _, one = sql.rpartition(" VALUES ")
+        if not wait and self._link.engine.is_mariadb:
+            head = f"SET STATEMENT innodb_lock_wait_timeout = 0 FOR {head}"
         ids: list[int] = []
         for packet in self._packets(one, rows):
             answer = await self._link.run(f"{head} VALUES {','.join(packet)}")

@@ -54,9 +54,13 @@ class Transaction(Protocol):
     async def execute_many(self, sql: str, rows: Iterable[Sequence[Any]]) -> None:
         """Run one statement for many rows of positional parameters. Raises `DuplicateKey`."""
 
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]], *, wait: bool = True) -> list[int]:
         """Run ``INSERT … VALUES (…)`` for many rows, many in one statement; returns the ids of the rows, in
-        their order, where the table numbers them. Raises `DuplicateKey`."""
+        their order, where the table numbers them. Raises `DuplicateKey`.
+
+        Without `wait` a row that somebody's lock keeps out fails the transaction at once, where the engine
+        can tell, and it is run again like any that met others.
+        """
 
 
 Work = Callable[[Transaction], Awaitable[T]]

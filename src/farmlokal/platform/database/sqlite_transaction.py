@@ -35,7 +35,13 @@ class SqliteTransaction:
         """Run one statement for many rows."""
         await self._write(lambda connection: connection.executemany(sql, rows))
 
-    async def insert_many(self, sql: str, rows: Sequence[Sequence[Any]]) -> list[int]:
+    async def insert_many(
+        self,
+        sql: str,
+        rows: Sequence[Sequence[Any]],
+        *,
+        wait: bool = True,  # noqa: ARG002  nobody else writes meanwhile
+    ) -> list[int]:
         """Run ``INSERT … VALUES (?, …)`` for many rows, a thousand or so in one statement; returns the ids
         of the rows, in their order, where the table numbers them.
 

@@ -135,7 +135,8 @@ def document(
         components[struct.__name__].pop("required", None)
     paths: dict[str, Any] = {}
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, references)
+        path = operation.path.replace(":path}", "}")  # a route's own word for a value with slashes in it
+        paths.setdefault(path, {})[operation.method.lower()] = _operation(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {

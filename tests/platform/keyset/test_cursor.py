@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farmlokal.catalog.cursor import CURSOR_LENGTH, CursorCodec, Key, Position, fingerprint
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.catalog.models import NAME_BYTES
 from farmlokal.catalog.text import SORT_KEY_BYTES, sort_key
 from farmlokal.errors import Invalid
+from farmlokal.platform.keyset.cursor import CURSOR_LENGTH, CursorCodec, Key, Position, fingerprint
 from farmlokal.platform.web.parameters import ID_CEILING
 from tests.support.catalogue import KEY, Shelf, catalogue, run
 

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from farmlokal.catalog.cursor import CursorCodec, Key, Position
 from farmlokal.errors import Fault, Invalid
+from farmlokal.platform.keyset.cursor import CursorCodec, Key, Position
 from farmlokal.platform.web.parameters import ID_CEILING
 
 Row = tuple[Any, ...]

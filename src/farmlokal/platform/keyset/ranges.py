@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, bindparam, or_
 
-from farmlokal.catalog.cursor import Position
+from farmlokal.platform.keyset.cursor import Position
 
 
 @dataclass(frozen=True, slots=True)
