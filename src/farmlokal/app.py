@@ -50,6 +50,7 @@ from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
 from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
+from farmlokal.platform.web.fast_lane import FastLane
 from farmlokal.platform.web.gate import Gate
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
@@ -70,6 +71,9 @@ UNSIGNED_COST = 1
 
 EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
 """Headers that scripts of other origins may read."""
+
+LISTS = ("/api/products", "/api/facets", "/api/categories", "/api/sellers")
+"""Paths whose answers are kept whole: public, and good for a second."""
 
 PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
@@ -130,6 +134,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     routes = [*openapi.routes(operations), *ops.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, admission)
+    if settings.fast_lane:
+        app = FastLane(app, counts, admission, LISTS)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
 
 

@@ -73,7 +73,8 @@ def test_mysql_gets_every_index(migrated: sqlite3.Connection, dialect: str) -> N
     }
     assert named
     assert not [name for name in sorted(named) if f"INDEX {name} ON" not in sql]
-    assert not [name for name in sorted(TABLES) if f"CREATE TABLE {name} " not in sql]
+    made = sql.replace("IF NOT EXISTS ", "")
+    assert not [name for name in sorted(TABLES) if f"CREATE TABLE {name} " not in made]
     assert "FULLTEXT INDEX ft_search_documents_grams" in sql
 
 

@@ -5,7 +5,8 @@ text from numbers: two requests share a key when, and only when, they get the sa
 the place that it names, so only one that is genuine ever gets that far.
 """
 
-from functools import lru_cache
+from collections.abc import Callable
+from functools import lru_cache, partial
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import msgspec
 
 from farmlokal.catalog.listing import FACET_PARAMETERS, ListingQuery
 from farmlokal.catalog.service import Catalogue
-from farmlokal.platform.cache import Cache, Found, Loaded
+from farmlokal.platform.cache import Cache, Load, Loaded, Outcome
 from farmlokal.platform.web.content import Content
 
 SPELLINGS, SPELLING_BYTES = 2_000, 400
@@ -25,6 +26,14 @@ class AskedListing(NamedTuple):
 
     query: ListingQuery
     key: bytes
+
+
+class CachedAnswer(NamedTuple):
+    """A finished answer and how it was come by. `still` says whether it would be a hit now, and counts it."""
+
+    content: Content
+    outcome: Outcome
+    still: Callable[[], bool]
 
 
 class CataloguePages:
@@ -40,16 +49,16 @@ class CataloguePages:
         short = len(query_string) <= SPELLING_BYTES
         return self._remembered(query_string) if short else self._read(query_string)
 
-    async def listing(self, asked: AskedListing) -> Found[Content]:
+    async def listing(self, asked: AskedListing) -> CachedAnswer:
         """One page of products. Raises `Invalid` for an unknown postcode."""
 
         async def load() -> Loaded[Content]:
             page = await self._catalogue.listing(asked.query)
             return Loaded(Content.of(page), empty=not page.data)
 
-        return await self._cache.get_or_load(asked.key, load)
+        return await self._get(asked.key, load)
 
-    async def facets(self, query_string: bytes) -> Found[Content]:
+    async def facets(self, query_string: bytes) -> CachedAnswer:
         """Counts by facet. Raises `Invalid`."""
         query = ListingQuery.parse(query_string, FACET_PARAMETERS)
 
@@ -57,18 +66,18 @@ class CataloguePages:
             facets = await self._catalogue.facets(query)
             return Loaded(Content.of(facets), empty=not any(facets.facets.values()))
 
-        return await self._cache.get_or_load(_key("facets", query.identity(), query.facets), load)
+        return await self._get(_key("facets", query.identity(), query.facets), load)
 
-    async def categories(self) -> Found[Content]:
+    async def categories(self) -> CachedAnswer:
         """All categories."""
 
         async def load() -> Loaded[Content]:
             categories = await self._catalogue.categories()
             return Loaded(Content.of(categories), empty=not categories.data)
 
-        return await self._cache.get_or_load(_key("categories"), load)
+        return await self._get(_key("categories"), load)
 
-    async def sellers(self, filters: dict[str, Any], limit: int, cursor: str | None) -> Found[Content]:
+    async def sellers(self, filters: dict[str, Any], limit: int, cursor: str | None) -> CachedAnswer:
         """One page of sellers. Raises `Invalid` for a cursor of another query."""
         place = self._catalogue.sellers_walk(filters, cursor).position
 
@@ -77,7 +86,11 @@ class CataloguePages:
             return Loaded(Content.of(page), empty=not page.data)
 
         key = _key("sellers", sorted(filters.items()), limit, place)
-        return await self._cache.get_or_load(key, load)
+        return await self._get(key, load)
+
+    async def _get(self, key: bytes, load: Load[Content]) -> CachedAnswer:
+        content, outcome = await self._cache.get_or_load(key, load)
+        return CachedAnswer(content, outcome, partial(self._cache.still, key, content))
 
     def _read(self, query_string: bytes) -> AskedListing:
         query = ListingQuery.parse(query_string)

@@ -9,17 +9,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from farmlokal.catalog import kinds, representation
-from farmlokal.catalog.cached import CataloguePages
+from farmlokal.catalog.cached import CachedAnswer, CataloguePages
 from farmlokal.catalog.listing import FACET_PARAMETERS, PARAMETERS
 from farmlokal.catalog.models import SellerKind
 from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Fault, Invalid
-from farmlokal.platform.cache import Found, Outcome
+from farmlokal.platform.cache import Outcome
 from farmlokal.platform.keyset.parameters import CURSOR, LIMIT
 from farmlokal.platform.web import negotiation
 from farmlokal.platform.web.answers import PUBLIC, REVALIDATE, content_answer, json_answer
 from farmlokal.platform.web.content import Content
+from farmlokal.platform.web.fast_lane import lasting
 from farmlokal.platform.web.openapi import Operation
 from farmlokal.platform.web.parameters import NotAccepted, Parameter, one_of, read
 
@@ -194,10 +195,11 @@ def _path_id(request: Request) -> int:
     return value
 
 
-def _found(request: Request, found: Found[Content]) -> Response:
+def _found(request: Request, found: CachedAnswer) -> Response:
     """What the cache has given, and how it came by it."""
-    headers = {"x-cache": found.outcome.value, **_links(request, found.value)}
-    return content_answer(request, found.value, PUBLIC, headers)
+    lasting(request.scope, found.still)
+    headers = {"x-cache": found.outcome.value, **_links(request, found.content)}
+    return content_answer(request, found.content, PUBLIC, headers)
 
 
 def _links(request: Request, page: Content) -> dict[str, str]:

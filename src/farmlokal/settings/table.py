@@ -83,6 +83,10 @@ class SettingsTable:
             secret=True,
         ),
     ]
+    fast_lane: Annotated[
+        bool,
+        Setting("Whether lists that were just answered are answered again as bytes: on, off", v.switch, "on"),
+    ]
     cors_origins: Annotated[
         tuple[str, ...],
         Setting("Comma list of web origins that may read the public routes, or *", v.separated(a.origin)),

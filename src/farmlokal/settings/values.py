@@ -104,6 +104,11 @@ def separated(parse: Callable[[str], T]) -> Callable[[str], tuple[T, ...]]:
     return parse_all
 
 
+def switch(text: str) -> bool:
+    """On or off."""
+    return one_of("on", "off")(text) == "on"
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text.lower() not in choices:

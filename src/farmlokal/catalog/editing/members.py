@@ -1,8 +1,7 @@
 """What a client may write of a product and of a seller: read member by member, every fault at once.
 
 Members have the names and shapes in which they are shown, so that what was read can be changed and sent back.
-A merge patch (RFC 7396) is laid over what is stored and the whole is read as a new one would be: there is one
-set of rules.
+A merge patch (RFC 7396) is laid over what is stored, and the whole is read by the same rules as a new one.
 """
 
 from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ loaded, `RedisCache` is that with Redis behind it, where instances share what th
 
 from farmlokal.platform.cache.generations import Generations
 from farmlokal.platform.cache.memory import MemoryCache
-from farmlokal.platform.cache.port import Cache, CacheCounts, Codec, Found, Loaded, Outcome
+from farmlokal.platform.cache.port import Cache, CacheCounts, Codec, Found, Load, Loaded, Outcome
 from farmlokal.platform.cache.shared import RedisCache
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "Codec",
     "Found",
     "Generations",
+    "Load",
     "Loaded",
     "MemoryCache",
     "Outcome",

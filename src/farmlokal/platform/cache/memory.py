@@ -91,6 +91,15 @@ class MemoryCache(Generic[T]):
         """See `Cache`."""
         return await self.get_or_fill(key, lambda _renew: self.filled(load))
 
+    def still(self, key: bytes, value: T) -> bool:
+        """See `Cache`."""
+        entry = self._entries.get(key)
+        if entry is None or entry.value is not value or self._outcome(entry) is not Outcome.HIT:
+            return False
+        self._entries.move_to_end(key)
+        self._counts[Outcome.HIT] += 1
+        return True
+
     async def filled(self, load: Load[T]) -> Filled[T]:
         """Load from the source, under the generation known before."""
         generation, place = self.generations.current(), self.generations.place()

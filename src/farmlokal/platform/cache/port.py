@@ -48,6 +48,9 @@ class Cache(Protocol[T]):
         """The value of a key, loaded when there is none that may be served. `key` is a digest of 16 bytes of
         *all* that the value depends on. Raises what `load` raises; an error is never kept."""
 
+    def still(self, key: bytes, value: T) -> bool:
+        """Whether a lookup would find this very object, as a hit; if so it counts as one."""
+
 
 class Codec(Protocol[T]):
     """A value as bytes, for other processes. `decode` raises `ValueError` for what `encode` never made."""

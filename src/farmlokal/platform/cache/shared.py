@@ -110,6 +110,10 @@ class RedisCache(Generic[T]):
         """See `Cache`."""
         return await self._near.get_or_fill(key, lambda renew: self._fill(key, load, renew))
 
+    def still(self, key: bytes, value: T) -> bool:
+        """See `Cache`: in this process."""
+        return self._near.still(key, value)
+
     async def _fill(self, key: bytes, load: Load[T], renew: bool) -> Filled[T]:
         """From Redis; else from the source, when this is the caller to load it; else from whoever is."""
         if not self._connections.up:

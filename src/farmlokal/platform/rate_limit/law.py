@@ -58,6 +58,9 @@ class Limiter(Protocol):
         nothing and is admitted while a unit is left: for what is charged only if it fails.
         """
 
+    def ask_now(self, caller: Caller, cost: int) -> Decision | None:
+        """The same, where it is admitted without asking anybody else; None says: `ask`."""
+
     async def charge(self, caller: Caller, cost: int) -> Decision:
         """Spend `cost` units after the fact (a failed login), or what is left of them."""
 

@@ -36,6 +36,14 @@ class MemoryLimiter:
         self._counts.count(admitted=answer.admitted)
         return answer
 
+    def ask_now(self, caller: Caller, cost: int) -> Decision | None:
+        """See `Limiter`."""
+        answer = self.decide(caller.key, cost)
+        if not answer.admitted:
+            return None
+        self._counts.count(admitted=True)
+        return answer
+
     async def charge(self, caller: Caller, cost: int) -> Decision:
         """See `Limiter`."""
         return self.decide(caller.key, cost, forced=True)

@@ -110,6 +110,19 @@ class RedisLimiter:
         self._counts.count(admitted=answer.admitted)
         return answer
 
+    def ask_now(self, caller: Caller, cost: int) -> Decision | None:
+        """See `Limiter`: from the lease."""
+        now = self._now_us()
+        known = self._known.get(caller.key, now)
+        if known is None or known.refused:
+            return None
+        answer = self._without_asking(caller.key, known, min(cost, self._policy.burst), now)
+        if answer is None:
+            return None
+        self._known.put(caller.key, known, now)
+        self._counts.count(admitted=True)
+        return answer
+
     async def charge(self, caller: Caller, cost: int) -> Decision:
         """See `Limiter`."""
         return await self._decide(caller.key, -cost)

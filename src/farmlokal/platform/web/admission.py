@@ -53,9 +53,16 @@ class Admission:
         caller = None
         if self._identify is not None:
             caller = await self._identify(scope, partial(self.require_quota, scope))
-        await self._spend(
-            caller or self._peers.caller(scope), self._cost(path, scope["query_string"]), headers
-        )
+        await self._spend(caller or self._peers.caller(scope), self.cost(scope), headers)
+
+    def cost(self, scope: Any) -> int:
+        """Units that a request costs."""
+        return self._cost(scope["path"], scope["query_string"])
+
+    def admit_now(self, scope: Any, cost: int) -> Headers | None:
+        """Spend for a caller without a token, where that needs no waiting; None says: `admit`."""
+        decision = self._limiter.ask_now(self._peers.caller(scope), cost)
+        return None if decision is None else self._told(decision)
 
     async def spend(self, caller: Caller, cost: int) -> Headers:
         """Spend from the quota of a caller who has proved who it is; the headers that tell of it.

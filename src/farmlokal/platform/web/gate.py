@@ -54,11 +54,11 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = _request_id(scope)
+        named = request_id(scope)
         scope["app"] = self._app  # tells the router to raise what it would answer itself
-        answer = _Answer(send, request_id)
+        answer = _Answer(send, named)
         self._counts.in_flight += 1
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        with structlog.contextvars.bound_contextvars(request_id=named):
             try:
                 await self._answer(scope, receive, answer)
             finally:
@@ -151,7 +151,7 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def _request_id(scope: Scope) -> str:
+def request_id(scope: Scope) -> str:
     """The caller's X-Request-ID where it is one plain word, else one of ours."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):

@@ -1,0 +1,145 @@
+"""Answers again what was answered a moment ago, in front of everything: the same bytes, without the work.
+
+A route opts in by noting in the scope how to tell that its answer still holds (`lasting`). The whole answer
+is then kept as it left the house, headers and all, under what it was made from: path, query string and the
+three headers that choose a form. Nothing here knows what the answer is. What is new in each is added: the
+caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that must be
+asked for, an answer that no longer holds) goes the long way, which refuses, counts and explains.
+"""
+
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from typing import NamedTuple
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.web.admission import Admission
+from farmlokal.platform.web.gate import HEADER_BYTES, request_id
+
+ANSWERS, BYTES = 12_000, 16 * 1024 * 1024
+"""Most answers, and most memory of all. Their bodies are those that the cache holds, but may outlive them."""
+
+KEY_BYTES = 1_024
+"""Longest of what an answer is made from. Callers who send more pay for it with the long way."""
+
+_OVERHEAD = 2_500
+"""Bytes of an answer besides its body and key: a dozen headers (measured: 2,300)."""
+
+_CHOOSING = frozenset((b"accept", b"accept-encoding", b"if-none-match"))
+_OWN = frozenset((b"x-request-id", b"ratelimit", b"ratelimit-policy", b"x-cache"))
+"""Headers that every answer has anew."""
+
+_LASTING = "farmlokal.lasting"
+_HIT = (b"x-cache", b"hit")
+_WHOLE = frozenset((200, 304))
+
+Still = Callable[[], bool]
+"""Whether an answer is still what the long way would give; counts as a lookup if so."""
+
+
+def lasting(scope: Scope, still: Still) -> None:
+    """Let the answer to this request be given again for as long as `still` says so. It must be the same for
+    every caller, and depend on nothing but the path, the query string and the three headers."""
+    scope[_LASTING] = still
+
+
+class _Ready(NamedTuple):
+    """A whole answer. `cost` is in units of the rate limit, `size` in bytes."""
+
+    still: Still
+    cost: int
+    status: int
+    headers: list[tuple[bytes, bytes]]
+    body: bytes
+    size: int
+
+
+class FastLane:
+    """In front of the gate. Other paths than `paths` pass it untouched."""
+
+    def __init__(
+        self, app: ASGIApp, counts: RequestCounts, admission: Admission | None, paths: Collection[str]
+    ) -> None:
+        self._app = app
+        self._counts = counts
+        self._admission = admission
+        self._paths = frozenset(paths)
+        self._ready: OrderedDict[tuple[str | bytes, ...], _Ready] = OrderedDict()
+        self._bytes = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in self._paths:
+            await self._app(scope, receive, send)
+            return
+        parts: list[str | bytes] = [scope["path"], scope["query_string"]]
+        size, own_id = 0, False
+        for name, value in scope["headers"]:
+            size += len(name) + len(value)
+            if name in _CHOOSING:
+                parts += name, value
+            elif name == b"x-request-id":
+                own_id = True
+            elif name == b"authorization":
+                size = HEADER_BYTES + 1  # somebody: the long way knows who
+        key = tuple(parts)
+        ready = self._ready.get(key) if size <= HEADER_BYTES else None
+        if ready is not None and ready.still():
+            told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
+            if told is not None:
+                self._ready.move_to_end(key)
+                self._counts.count(ready.status)
+                name = request_id(scope) if own_id else secrets.token_hex(12)
+                headers = [*ready.headers, *told, (b"x-request-id", name.encode())]
+                await send({"type": "http.response.start", "status": ready.status, "headers": headers})
+                await send({"type": "http.response.body", "body": ready.body})
+                return
+        answer = _Recorded(send)
+        await self._app(scope, receive, answer.send)
+        self._drop(key)
+        if _LASTING in scope and answer.status in _WHOLE and answer.body is not None:
+            self._keep(key, scope, answer.status, answer.headers, answer.body)
+
+    def _keep(
+        self,
+        key: tuple[str | bytes, ...],
+        scope: Scope,
+        status: int,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes,
+    ) -> None:
+        length = sum(map(len, key))
+        if length > KEY_BYTES:
+            return
+        kept = [(name, value) for name, value in headers if name not in _OWN]
+        cost = 0 if self._admission is None else self._admission.cost(scope)
+        size = _OVERHEAD + length + len(body)
+        self._ready[key] = _Ready(scope[_LASTING], cost, status, [*kept, _HIT], body, size)
+        self._bytes += size
+        while self._bytes > BYTES or len(self._ready) > ANSWERS:
+            self._drop(next(iter(self._ready)))
+
+    def _drop(self, key: tuple[str | bytes, ...]) -> None:
+        ready = self._ready.pop(key, None)
+        if ready is not None:
+            self._bytes -= ready.size
+
+
+class _Recorded:
+    """Passes an answer on, and remembers it if its body is one message."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.body: bytes | None = None
+
+    async def send(self, message: Message) -> None:
+        """The sending side of one request."""
+        if message["type"] == "http.response.start":
+            self.status, self.headers = message["status"], list(message["headers"])
+        elif message["type"] == "http.response.body":
+            whole = self.body is None and not message.get("more_body", False)
+            self.body = message.get("body", b"") if whole else None
+        await self._send(message)
