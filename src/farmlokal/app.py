@@ -1,12 +1,11 @@
 """The composition root: settings in, wired ASGI application out. The one file that knows every other."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -35,16 +34,20 @@ from farmlokal.oauth.upstream import (
 )
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
+from farmlokal.ops.families import Sources, families
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
+from farmlokal.ops.workers import Workers
 from farmlokal.orders.wiring import OrdersFeature, orders, sources
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.counted import CountedDatabase
 from farmlokal.platform.database.port import Database
+from farmlokal.platform.event_loop import LoopDelay
 from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.keyset.cursor import CursorCodec
-from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
+from farmlokal.platform.metrics import LimitCounts, RequestCounts, Timings, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
@@ -52,6 +55,7 @@ from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.fast_lane import FastLane
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.lifespan import lifespan
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
@@ -79,9 +83,11 @@ PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
-def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
-    """Wire the application. Nothing is opened before the server starts its lifespan."""
-    clock, database = clock or SystemClock(), _database(settings)
+def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Path | None = None) -> ASGIApp:
+    """Wire the application. Nothing is opened before the server starts its lifespan. `numbers` is the folder
+    where the workers of a server share what they count."""
+    clock, timings = clock or SystemClock(), Timings()
+    database = CountedDatabase(_database(settings), timings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits, cached, events = RequestCounts(), LimitCounts(), CacheCounts(), WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -93,15 +99,14 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     upstream = _upstream(settings, redis, keys[0], clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     bought = _orders(settings, database, clock, events, keys, oauth, admission)
+    loop = LoopDelay(clock)
+    sources = Sources(version("farmlokal"), counts, limits, cached, events, timings, loop, redis, upstream)
+    workers = Workers(numbers, partial(families, sources))
     ops = OpsRoutes(
         database,
-        counts,
-        limits,
-        events,
+        sources,
+        workers,
         clock,
-        cache=cached,
-        redis=redis,
-        upstream=upstream,
         expected_schema=schema,
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
@@ -116,25 +121,18 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
-    @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            await _enter(stack, database)
-            await require_schema(database, schema)
-            if settings.profile == "production":
-                await require_durable(database)
-            for part in (redis, cache, oauth.server, upstream, bought.commits, bought.retention):
-                if part is not None:
-                    stack.push_async_callback(part.close)
-                    await part.open()
-            yield
-
+    parts = (redis, cache, oauth.server, upstream, bought.commits, bought.retention, loop, workers)
+    checks = [partial(require_schema, database, schema)]
+    if settings.profile == "production":
+        checks.append(partial(require_durable, database))
+    lives = lifespan(database, checks, parts)
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
     routes = [*openapi.routes(operations), *ops.pages]
-    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, admission)
-    if settings.fast_lane:
+    router = Router(routes, redirect_slashes=False, lifespan=lives)
+    told = settings.log_level == "debug"  # each request in the log, so each goes the long way
+    app: ASGIApp = Gate(router, counts, admission, log_requests=told)
+    if settings.fast_lane and not told:
         app = FastLane(app, counts, admission, LISTS)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
 
@@ -163,20 +161,6 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         await (app if private else public)(scope, receive, send)
 
     return choose
-
-
-class _Part(Protocol):
-    """What lives as long as the application does."""
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-async def _enter(stack: AsyncExitStack, part: _Part) -> None:
-    """Open a part, and close it at the end, even if it could be opened only half."""
-    stack.push_async_callback(part.close)
-    await part.open()
 
 
 def _cache(

@@ -168,7 +168,9 @@ class SettingsTable:
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"],
         Setting(
-            "Least level that is logged", v.one_of("debug", "info", "warning", "error", "critical"), "info"
+            "Least level that is logged; debug: a line for each request, too",
+            v.one_of("debug", "info", "warning", "error", "critical"),
+            "info",
         ),
     ]
     log_format: Annotated[
