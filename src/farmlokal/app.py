@@ -26,15 +26,9 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
-from farmlokal.oauth.upstream import (
-    MemoryTokenStore,
-    RedisTokenStore,
-    TokenCounts,
-    TokenEndpoint,
-    TokenSource,
-    TokenStore,
-)
+from farmlokal.oauth.upstream import MemoryTokenStore, RedisTokenStore, TokenEndpoint, TokenSource, TokenStore
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
+from farmlokal.oauth.upstream.token import TokenCounts
 from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
@@ -60,11 +54,13 @@ from farmlokal.platform.web.gate import Gate
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
+from farmlokal.suppliers.wiring import Address, Suppliers, addresses
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
     "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "orders": "What was bought: events in, orders out.",
+    "suppliers": "Where it comes from: other people's servers.",
     "operations": "How the service is doing.",
 }
 
@@ -85,8 +81,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan."""
     clock, database = clock or SystemClock(), _database(settings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
-    counts, limits, cached = RequestCounts(), LimitCounts(), CacheCounts()
-    events = WebhookCounts()
+    counts, limits, cached, events = RequestCounts(), LimitCounts(), CacheCounts(), WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
     schema, repository = migrations.newest(), CatalogueRepository(database, clock)
     service = Catalogue(repository, CursorCodec(keys))
@@ -94,6 +89,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
     upstream = _upstream(settings, redis, keys[0], clock)
+    suppliers = _suppliers(settings, upstream, clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     commits = SharedCommits(Inbox(database, clock).record)
     webhooks = _webhooks(settings, database, clock, events, commits, admission)
@@ -106,6 +102,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         cache=cached,
         redis=redis,
         upstream=upstream,
+        suppliers=suppliers.states,
         expected_schema=schema,
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
@@ -116,6 +113,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *webhooks.operations,
+        *suppliers.operations,
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
@@ -127,7 +125,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
             await require_schema(database, schema)
             if settings.profile == "production":
                 await require_durable(database)
-            for part in (redis, cache, oauth.server, upstream, commits):
+            for part in (redis, cache, oauth.server, upstream, suppliers, commits):
                 if part is not None:
                     stack.push_async_callback(part.close)
                     await part.open()
@@ -279,6 +277,12 @@ def _upstream(
         RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
     )
     return TokenSource(endpoint, store, clock, counts)
+
+
+def _suppliers(settings: Settings, upstream: TokenSource | None, clock: SystemClock) -> Suppliers:
+    external = settings.supplier_url.get_secret_value() if settings.supplier_url else None
+    others = [Address(each.name, each.format, each.url.get_secret_value()) for each in settings.suppliers]
+    return Suppliers(addresses(external, others), settings.supplier_allowed_networks, upstream, clock)
 
 
 def _authorize(settings: Settings, oauth: Authorization) -> Authorize:

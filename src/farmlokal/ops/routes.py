@@ -20,6 +20,7 @@ from farmlokal.platform.database.port import Database
 from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, WebhookCounts, memory
 from farmlokal.platform.redis import RedisConnections, RedisState
 from farmlokal.platform.web.openapi import Operation
+from farmlokal.suppliers.counts import SupplierState
 
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -68,7 +69,7 @@ class RateLimiting(Struct, frozen=True, rename="camel"):
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
     cache by outcome (and errors of Redis that were gone around), Redis and the upstream token where there is
-    one, deliveries of events by what came of them."""
+    one, deliveries of events by what came of them, each supplier by our name for it."""
 
     status: str
     uptime: float
@@ -80,6 +81,7 @@ class Metrics(Struct, frozen=True):
     webhooks: Mapping[str, int]
     rate_limit: RateLimiting = msgspec.field(name="rateLimit")
     upstream_token: TokenState | None = msgspec.field(name="upstreamToken")
+    suppliers: Mapping[str, SupplierState]
 
 
 class OpsRoutes:
@@ -96,6 +98,7 @@ class OpsRoutes:
         cache: CacheCounts,
         redis: RedisConnections | None,
         upstream: TokenSource | None,
+        suppliers: Callable[[], Mapping[str, SupplierState]],
         expected_schema: str,
         authorize: Authorize | None,
         docs_path: Path,
@@ -108,6 +111,7 @@ class OpsRoutes:
         self._cache = cache
         self._redis = redis
         self._upstream = upstream
+        self._suppliers = suppliers
         self._expected_schema = expected_schema
         self._authorize = authorize
         self._docs_path = docs_path
@@ -149,6 +153,7 @@ class OpsRoutes:
                 webhooks=dict(sorted(self._events.by_outcome.items())),
                 redis=self._redis.state() if self._redis else None,
                 upstream_token=self._upstream.state() if self._upstream else None,
+                suppliers=self._suppliers(),
             )
         )
 
