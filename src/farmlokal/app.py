@@ -26,11 +26,9 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
-from farmlokal.oauth.upstream import MemoryTokenStore, RedisTokenStore, TokenEndpoint, TokenSource, TokenStore
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
-from farmlokal.oauth.upstream.token import TokenCounts
 from farmlokal.oauth.wiring import Authorization, authorization
-from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
+from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.orders.commits import SharedCommits
 from farmlokal.orders.event import STANDARD, read_event
@@ -39,11 +37,11 @@ from farmlokal.orders.letters import DeadLetters
 from farmlokal.orders.receiver import Receiver, Source
 from farmlokal.orders.routes import WebhookRoutes
 from farmlokal.orders.signature import StandardWebhooks
+from farmlokal.outward import suppliers_of, upstream_of
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.port import Database
-from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
@@ -54,7 +52,6 @@ from farmlokal.platform.web.gate import Gate
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
-from farmlokal.suppliers.wiring import Address, Suppliers, addresses
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
@@ -63,9 +60,6 @@ TAGS = {
     "suppliers": "Where it comes from: other people's servers.",
     "operations": "How the service is doing.",
 }
-
-UPSTREAM_CONNECTIONS = 2
-"""Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
 
 UNSIGNED_COST = 1
 """Units of quota that a delivery costs who did not sign it."""
@@ -88,8 +82,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     cache = _cache(redis, keys[0], database, repository, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
-    upstream = _upstream(settings, redis, keys[0], clock)
-    suppliers = _suppliers(settings, upstream, clock)
+    upstream = upstream_of(settings, redis, keys[0], clock)
+    suppliers = suppliers_of(settings, database, upstream, clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     commits = SharedCommits(Inbox(database, clock).record)
     webhooks = _webhooks(settings, database, clock, events, commits, admission)
@@ -113,7 +107,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *webhooks.operations,
-        *suppliers.operations,
+        *suppliers.operations(oauth.resources.require),
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
@@ -242,47 +236,6 @@ def _limiter(
     if redis is None:
         return MemoryLimiter(policy, clock, counts), policy
     return RedisLimiter(redis, policy, clock, counts), policy
-
-
-def _endpoint(settings: Settings) -> TokenEndpoint | None:
-    """The provider of upstream tokens, where the settings name one."""
-    url, name = settings.upstream_token_url, settings.upstream_client_id
-    secret = settings.upstream_client_secret
-    if url is None or name is None or secret is None:  # none of them: the settings see to that
-        return None
-    return TokenEndpoint(
-        HttpClient(UPSTREAM_CONNECTIONS),
-        url.get_secret_value(),
-        name,
-        secret.get_secret_value(),
-        settings.upstream_scope,
-        settings.upstream_auth,
-    )
-
-
-async def examine_upstream(settings: Settings) -> list[Finding]:
-    """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    endpoint = _endpoint(settings)
-    return [] if endpoint is None else [await examine_provider(endpoint)]
-
-
-def _upstream(
-    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
-) -> TokenSource | None:
-    """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = _endpoint(settings), TokenCounts()
-    if endpoint is None:
-        return None
-    store: TokenStore = (
-        RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
-    )
-    return TokenSource(endpoint, store, clock, counts)
-
-
-def _suppliers(settings: Settings, upstream: TokenSource | None, clock: SystemClock) -> Suppliers:
-    external = settings.supplier_url.get_secret_value() if settings.supplier_url else None
-    others = [Address(each.name, each.format, each.url.get_secret_value()) for each in settings.suppliers]
-    return Suppliers(addresses(external, others), settings.supplier_allowed_networks, upstream, clock)
 
 
 def _authorize(settings: Settings, oauth: Authorization) -> Authorize:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farmlokal.cli_oauth import clients, keys
+from farmlokal.cli_suppliers import suppliers
 from farmlokal.console import database_of, env_file_option, opened, settings_of
 from farmlokal.errors import DomainError
 from farmlokal.migrations import newest
@@ -53,6 +54,7 @@ def app() -> None:
 
 app.add_command(clients)
 app.add_command(keys)
+app.add_command(suppliers)
 
 
 def main() -> None:
@@ -149,7 +151,7 @@ def doctor(env_file: Path | None) -> None:
 
     Each line that fails says what mends it.
     """
-    from farmlokal.app import examine_upstream
+    from farmlokal.outward import examine_upstream
 
     settings = settings_of(env_file)
     for name, value in settings.masked().items():

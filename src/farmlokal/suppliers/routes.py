@@ -1,18 +1,20 @@
 """Suppliers over HTTP."""
 
+import asyncio
+from collections.abc import Coroutine
 from http import HTTPStatus
 from typing import Any
 
 from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.web import negotiation
 from farmlokal.platform.web.openapi import Operation
 from farmlokal.platform.web.parameters import Parameter, integer, read
-from farmlokal.suppliers.external import UNAVAILABLE, UNSET_S, ExternalProducts, Meta
+from farmlokal.suppliers.external import UNAVAILABLE, UNSET_S, ExternalProducts, Meta, Products
 
 _PARAMETERS = (
     Parameter("limit", integer(1, 100), "How many products; without it the supplier decides.", 2),
@@ -43,7 +45,7 @@ class SupplierRoutes:
         given = read(request.scope["query_string"], _PARAMETERS)
         if self._external is None:
             raise Unavailable(UNAVAILABLE, retry_after_s=UNSET_S)
-        page = await self._external.page(given["limit"], given["skip"])
+        page = await _unless_gone(request, self._external.page(given["limit"], given["skip"]))
         headers = {"cache-control": "no-store"}
         if page.age_s is not None:
             headers["age"] = str(page.age_s)
@@ -70,6 +72,24 @@ class SupplierRoutes:
                 ],
             )
         ]
+
+
+async def _unless_gone(request: Request, work: Coroutine[Any, Any, Products]) -> Products:
+    """What the work brings; it is cancelled when the caller leaves, so that nobody is called for nobody."""
+    tasks = asyncio.ensure_future(work), asyncio.ensure_future(_gone(request))
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if not tasks[0].done():
+            raise ClientDisconnect
+        return tasks[0].result()
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 _AGE = {

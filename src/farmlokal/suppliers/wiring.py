@@ -5,14 +5,17 @@ would be a secret given away.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from random import SystemRandom
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import structlog
 
+from farmlokal.catalog.models import SellerDraft, SellerKind
 from farmlokal.oauth.upstream import TokenSource
 from farmlokal.platform.clock import SystemClock
+from farmlokal.platform.database.port import Database
 from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.public_addresses import Network, is_allowed
 from farmlokal.platform.resilience.bulkhead import PLACES
@@ -22,20 +25,31 @@ from farmlokal.platform.web.openapi import Operation
 from farmlokal.suppliers.client import SupplierClient
 from farmlokal.suppliers.counts import SupplierCounts, SupplierState
 from farmlokal.suppliers.external import ExternalProducts, Question
+from farmlokal.suppliers.fetching import Source
+from farmlokal.suppliers.formats import FORMATS
+from farmlokal.suppliers.models import Supplier
 from farmlokal.suppliers.products import ProductsPage
+from farmlokal.suppliers.representation import SupplierList, entry
 from farmlokal.suppliers.routes import SupplierRoutes
+from farmlokal.suppliers.schedule import Schedule
+from farmlokal.suppliers.sync import SupplierSync
+from farmlokal.suppliers.sync_routes import Authorize, SyncRoutes
 
 EXTERNAL, EXTERNAL_FORMAT = "external", "dummyjson"
 """Our name for the supplier behind `/external/products`, and the format it answers in (the original's)."""
 
+NOWHERE = "Online"
+"""District and state of such a seller: both are required, and shown."""
 
-class Address(NamedTuple):
+
+@dataclass(frozen=True, slots=True)
+class Address:
     """A supplier of the settings: our name for it, the format it answers in, and where. The URL may hold a
     key."""
 
     name: str
     format: str
-    url: str
+    url: str = field(repr=False)
 
     @property
     def host(self) -> str:
@@ -56,6 +70,13 @@ class Way(NamedTuple):
     client: SupplierClient
     breaker: CircuitBreaker
     counts: SupplierCounts
+    shows_token: bool
+
+    @property
+    def source(self) -> Source:
+        """Where its syncs fetch from."""
+        name = self.address.name
+        return Source(Supplier(name, _house(name)), FORMATS[self.address.format], self.client, self.breaker)
 
 
 class Suppliers:
@@ -66,8 +87,13 @@ class Suppliers:
         addresses: Sequence[Address],
         networks: Sequence[Network],
         token: TokenSource | None,
+        database: Database,
         clock: SystemClock,
+        every_s: float,
     ) -> None:
+        self._token = token
+        self._clock = clock
+        self._every_s = every_s
         self._http = HttpClient(
             PLACES * max(1, len(addresses)), PLACES, reaches=lambda address: is_allowed(address, networks)
         )
@@ -77,14 +103,20 @@ class Suppliers:
             ours = external is not None and each.origin == external.origin
             self._ways[each.name] = _way(each, self._http, token if ours else None, clock)
         self._external = None if external is None else _external(self._ways[EXTERNAL], clock)
+        sources = {name: way.source for name, way in self._ways.items()}
+        self.sync = SupplierSync(database, clock, SystemRandom(), sources, every_s)
+        self._schedule = Schedule(self.sync, SystemRandom())
 
-    async def open(self) -> None:
-        """Make ready. Nobody is called yet."""
+    async def open(self, *, schedule: bool = True) -> None:
+        """Make ready. Nobody is called yet; without a `schedule` nobody is unless somebody asks."""
         if self._ways:
             await self._http.open()
+        if schedule:
+            await self._schedule.open()
 
     async def close(self) -> None:
         """End what is under way."""
+        await self._schedule.close()
         if self._external is not None:
             await self._external.close()
         await self._http.close()
@@ -93,10 +125,31 @@ class Suppliers:
         """For metrics, by name."""
         return {name: way.counts.state(way.breaker.state()) for name, way in self._ways.items()}
 
-    @property
-    def operations(self) -> list[Operation]:
+    async def listed(self) -> SupplierList:
+        """All of them with their syncs."""
+        jobs, turns = await self.sync.journal.last_jobs(), await self.sync.journal.turns()
+        left_s = self._token.state().left_s if self._token else None
+        now_us, states = self._clock.now_us(), self.states()
+        return SupplierList(
+            [
+                entry(
+                    name,
+                    way.address.format,
+                    states[name],
+                    left_s if way.shows_token else None,
+                    jobs,
+                    turns.get(name),
+                    now_us,
+                    scheduled=self._every_s > 0,
+                )
+                for name, way in self._ways.items()
+            ]
+        )
+
+    def operations(self, authorize: Authorize) -> list[Operation]:
         """Every endpoint with its description."""
-        return SupplierRoutes(self._external).operations
+        syncs = SyncRoutes(self.sync, self._schedule, self.listed, authorize)
+        return [*SupplierRoutes(self._external).operations, *syncs.operations]
 
 
 def addresses(external: str | None, others: Sequence[Address]) -> list[Address]:
@@ -108,7 +161,20 @@ def addresses(external: str | None, others: Sequence[Address]) -> list[Address]:
 def _way(address: Address, http: HttpClient, token: TokenSource | None, clock: SystemClock) -> Way:
     counts, log = SupplierCounts(), structlog.get_logger("farmlokal.suppliers")
     client = SupplierClient(http, address.url, token, counts, clock)
-    return Way(address, client, CircuitBreaker(address.name, clock, SystemRandom(), log), counts)
+    breaker = CircuitBreaker(address.name, clock, SystemRandom(), log)
+    return Way(address, client, breaker, counts, token is not None)
+
+
+def _house(name: str) -> SellerDraft:
+    """Who sells what the offers name no seller for. A shop on the web is at no place that its pages tell."""
+    title = name.replace("-", " ").capitalize()
+    return SellerDraft(
+        external_key=f"supplier:{name}",
+        kind=SellerKind.COLLECTIVE,
+        name=title,
+        district=NOWHERE,
+        state=NOWHERE,
+    )
 
 
 def _external(way: Way, clock: SystemClock) -> ExternalProducts:

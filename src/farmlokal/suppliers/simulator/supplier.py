@@ -3,7 +3,8 @@
 `/products` wants a token of the provider, as the original's supplier did; the other two are for anyone.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from http import HTTPStatus
 from urllib.parse import parse_qsl
 
@@ -11,7 +12,7 @@ from farmlokal.platform.clock import SystemClock
 from farmlokal.suppliers.simulator.behaviour import Script, spoiled
 from farmlokal.suppliers.simulator.goods import FORMATS, Goods, page
 from farmlokal.suppliers.simulator.provider import KEPT, OAuthProvider
-from farmlokal.suppliers.simulator.wire import Reply, Request, Send
+from farmlokal.suppliers.simulator.wire import Line, Reply, Request, Send
 
 PATHS: Mapping[str, str] = {
     "/products": "dummyjson",
@@ -40,11 +41,24 @@ class SimulatedSupplier:
         kind = PATHS[request.path]
         if len(self.calls) < KEPT:
             self.calls.append(self._clock.monotonic_s())
+        with self._under_way():
+            step = self.scripts[kind].next()
+            answer = await spoiled(step, self._honest(kind, request))
+        if isinstance(answer, Reply):
+            return answer
+
+        async def send(line: Line) -> None:
+            with self._under_way():
+                await answer(line)
+
+        return send
+
+    @contextmanager
+    def _under_way(self) -> Iterator[None]:
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
-            step = self.scripts[kind].next()
-            return await spoiled(step, self._honest(kind, request))
+            yield
         finally:
             self.in_flight -= 1
 
