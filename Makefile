@@ -90,10 +90,11 @@ types: $(VENV)/dev.stamp  ## type check
 imports: $(VENV)/dev.stamp  ## who may import whom
 	@$(IMPORTS)
 
-bench: $(VENV)/dev.stamp  ## the benchmarks, ten minutes; results in bench/results
+bench: $(VENV)/dev.stamp  ## the benchmarks, a quarter of an hour; results in bench/results
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.listing_speed
 	@$(BIN)/python -m bench.token_speed
+	@$(BIN)/python -m bench.supplier_noise
 	@$(BIN)/python -m bench.plans
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin

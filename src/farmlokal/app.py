@@ -24,28 +24,20 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
-from farmlokal.oauth.upstream import (
-    MemoryTokenStore,
-    RedisTokenStore,
-    TokenCounts,
-    TokenEndpoint,
-    TokenSource,
-    TokenStore,
-)
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
 from farmlokal.ops.families import Sources, families
-from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
+from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
 from farmlokal.ops.workers import Workers
 from farmlokal.orders.wiring import OrdersFeature, orders, sources
+from farmlokal.outward import suppliers_of, upstream_of
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
 from farmlokal.platform.database.counted import CountedDatabase
 from farmlokal.platform.database.port import Database
 from farmlokal.platform.event_loop import LoopDelay
-from farmlokal.platform.http_client import HttpClient
 from farmlokal.platform.keyset.cursor import CursorCodec
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, Timings, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
@@ -64,11 +56,9 @@ TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
     "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "orders": "What was bought: events in, orders out.",
+    "suppliers": "Where it comes from: other people's servers.",
     "operations": "How the service is doing.",
 }
-
-UPSTREAM_CONNECTIONS = 2
-"""Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
 
 UNSIGNED_COST = 1
 """Units of quota that a delivery costs who did not sign it."""
@@ -96,11 +86,14 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
     cache = _cache(redis, keys[0], database, repository, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
-    upstream = _upstream(settings, redis, keys[0], clock)
+    upstream = upstream_of(settings, redis, keys[0], clock)
+    suppliers = suppliers_of(settings, database, upstream, clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     bought = _orders(settings, database, clock, events, keys, oauth, admission)
     loop = LoopDelay(clock)
-    sources = Sources(version("farmlokal"), counts, limits, cached, events, timings, loop, redis, upstream)
+    sources = Sources(
+        version("farmlokal"), counts, limits, cached, events, timings, loop, redis, upstream, suppliers.states
+    )
     workers = Workers(numbers, partial(families, sources))
     ops = OpsRoutes(
         database,
@@ -117,11 +110,12 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *bought.operations,
+        *suppliers.operations(oauth.resources.require),
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
-    parts = (redis, cache, oauth.server, upstream, bought.commits, bought.retention, loop, workers)
+    parts = (redis, cache, oauth.server, upstream, suppliers, bought.commits, bought.retention, loop, workers)
     checks = [partial(require_schema, database, schema)]
     if settings.profile == "production":
         checks.append(partial(require_durable, database))
@@ -224,41 +218,6 @@ def _limiter(
     if redis is None:
         return MemoryLimiter(policy, clock, counts), policy
     return RedisLimiter(redis, policy, clock, counts), policy
-
-
-def _endpoint(settings: Settings) -> TokenEndpoint | None:
-    """The provider of upstream tokens, where the settings name one."""
-    url, name = settings.upstream_token_url, settings.upstream_client_id
-    secret = settings.upstream_client_secret
-    if url is None or name is None or secret is None:  # none of them: the settings see to that
-        return None
-    return TokenEndpoint(
-        HttpClient(UPSTREAM_CONNECTIONS),
-        url.get_secret_value(),
-        name,
-        secret.get_secret_value(),
-        settings.upstream_scope,
-        settings.upstream_auth,
-    )
-
-
-async def examine_upstream(settings: Settings) -> list[Finding]:
-    """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    endpoint = _endpoint(settings)
-    return [] if endpoint is None else [await examine_provider(endpoint)]
-
-
-def _upstream(
-    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
-) -> TokenSource | None:
-    """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = _endpoint(settings), TokenCounts()
-    if endpoint is None:
-        return None
-    store: TokenStore = (
-        RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
-    )
-    return TokenSource(endpoint, store, clock, counts)
 
 
 def _authorize(settings: Settings, oauth: Authorization) -> Authorize:

@@ -1,6 +1,6 @@
 """What this process has counted, as families of numbers. Names end in their unit (Prometheus' rules)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from time import time
 
@@ -17,6 +17,11 @@ from farmlokal.platform.metrics import (
     memory,
 )
 from farmlokal.platform.redis import RedisConnections
+from farmlokal.platform.resilience.circuit_breaker import State
+from farmlokal.suppliers.counts import SupplierState
+
+
+_CIRCUIT = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
 
 
 @dataclass(frozen=True)
@@ -32,11 +37,13 @@ class Sources:
     loop: LoopDelay
     redis: RedisConnections | None
     upstream: TokenSource | None
+    suppliers: Callable[[], Mapping[str, SupplierState]]
 
 
 def families(of: Sources) -> list[Family]:
     """All of them, as of now."""
-    return [*_process(of), *_requests(of.requests), *_limits(of.limits), *_stores(of), *_outside(of)]
+    here = [*_process(of), *_requests(of.requests), *_limits(of.limits), *_stores(of)]
+    return [*here, *_outside(of), *_suppliers(of.suppliers())]
 
 
 def _process(of: Sources) -> Iterator[Family]:
@@ -145,6 +152,41 @@ def _outside(of: Sources) -> Iterator[Family]:
         yield _counter(
             "farmlokal_upstream_token_events_total", "What became of it.", labelled("event", refreshes)
         )
+
+
+def _suppliers(states: Mapping[str, SupplierState]) -> Iterator[Family]:
+    """Each circuit as the worker sees it that sees it worst."""
+    named = [((("supplier", name),), state) for name, state in sorted(states.items())]
+    yield Family(
+        "farmlokal_supplier_circuit_open",
+        Kind.WORST,
+        "Whether the circuit to a supplier is open (1), half open (0.5) or closed (0).",
+        [Sample(_CIRCUIT[state.breaker.state], label) for label, state in named],
+    )
+    yield _counter(
+        "farmlokal_supplier_circuit_opened_total",
+        "How often a circuit opened.",
+        [Sample(state.breaker.opened, label) for label, state in named],
+    )
+    yield _counter(
+        "farmlokal_supplier_attempts_total",
+        "Attempts at calls.",
+        [Sample(state.attempts, label) for label, state in named],
+    )
+    yield _counter(
+        "farmlokal_supplier_answers_total",
+        "Answers to callers by what they were: fresh, coalesced, stale, refused, unavailable.",
+        [
+            Sample(number, (*label, ("outcome", outcome)))
+            for label, state in named
+            for outcome, number in state.answers.items()
+        ],
+    )
+    yield _counter(
+        "farmlokal_supplier_dropped_items_total",
+        "Items of answers that were invalid.",
+        [Sample(state.dropped, label) for label, state in named],
+    )
 
 
 def _gauge(name: str, text: str, value: float, labels: Labels = ()) -> Family:

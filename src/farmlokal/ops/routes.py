@@ -23,6 +23,7 @@ from farmlokal.platform.metrics import Memory, memory
 from farmlokal.platform.redis import RedisState
 from farmlokal.platform.web import negotiation
 from farmlokal.platform.web.openapi import Operation
+from farmlokal.suppliers.counts import SupplierState
 
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -71,7 +72,7 @@ class RateLimiting(Struct, frozen=True, rename="camel"):
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
     cache by outcome (and errors of Redis that were gone around), Redis and the upstream token where there is
-    one, deliveries of events by what came of them."""
+    one, deliveries of events by what came of them, each supplier by our name for it."""
 
     status: str
     uptime: float
@@ -83,6 +84,7 @@ class Metrics(Struct, frozen=True):
     webhooks: Mapping[str, int]
     rate_limit: RateLimiting = msgspec.field(name="rateLimit")
     upstream_token: TokenState | None = msgspec.field(name="upstreamToken")
+    suppliers: Mapping[str, SupplierState]
 
 
 class OpsRoutes:
@@ -150,6 +152,7 @@ class OpsRoutes:
                 webhooks=dict(sorted(of.events.by_outcome.items())),
                 redis=of.redis.state() if of.redis else None,
                 upstream_token=of.upstream.state() if of.upstream else None,
+                suppliers=of.suppliers(),
             )
         )
 

@@ -141,6 +141,14 @@ class SettingsTable:
             in_production="",
         ),
     ]
+    supplier_sync_hours: Annotated[
+        int,
+        Setting(
+            "Hours between two syncs with a supplier, ± 10 %; 0: only when told to",
+            v.whole_number(0, 168),
+            "6",
+        ),
+    ]
     upstream_token_url: Annotated[
         a.MaskedUrl | None, Setting("Token endpoint of the supplier's OAuth provider", v.optional(a.http_url))
     ]

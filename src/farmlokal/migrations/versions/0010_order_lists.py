@@ -16,7 +16,7 @@ from farmlokal.migrations import types as t
 from farmlokal.migrations.online import change, create_index, drop_index
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 
 _OLD = ("ix_orders_created", "ix_orders_updated", "ix_orders_status_created", "ix_orders_status_updated")
 
