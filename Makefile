@@ -75,7 +75,8 @@ tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, s
 	@FARMLOKAL_TEST_TOKEN_LIVES=1000 $(BIN)/pytest -s tests/faults/test_token_lives.py $(ARGS)
 
 chaos: $(VENV)/dev.stamp  ## events while instances, database and Redis are killed and frozen, twice 15 minutes
-	@FARMLOKAL_TEST_CHAOS_SECONDS=900 $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
+	@FARMLOKAL_TEST_CHAOS_SECONDS=$${FARMLOKAL_TEST_CHAOS_SECONDS:-900} \
+	  $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
@@ -95,6 +96,7 @@ bench: $(VENV)/dev.stamp  ## the benchmarks, a quarter of an hour; results in be
 	@$(BIN)/python -m bench.listing_speed
 	@$(BIN)/python -m bench.token_speed
 	@$(BIN)/python -m bench.supplier_noise
+	@$(BIN)/python -m bench.event_speed
 	@$(BIN)/python -m bench.plans
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin

@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from farmlokal.catalog.models import UNITS, quantity
+from farmlokal.catalog.models import UNITS
+from farmlokal.catalog.models import quantity as quantity
 from farmlokal.platform.clock import instant
 
 

@@ -20,7 +20,6 @@ from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.resilience.circuit_breaker import State
 from farmlokal.suppliers.counts import SupplierState
 
-
 _CIRCUIT = {State.CLOSED: 0.0, State.HALF_OPEN: 0.5, State.OPEN: 1.0}
 
 
