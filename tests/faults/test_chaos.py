@@ -139,6 +139,9 @@ def test_nothing_is_lost_doubled_or_turned_back(engine: str, tmp_path: Path) -> 
         finally:
             sender.join(DRAIN_S)
             record.close()
+        restarted_s = time.monotonic()
+        place.servers[0].process.restart()  # one restart in peace, which a short run might not have had
+        place.torment.restarts_s.append(time.monotonic() - restarted_s)
         with closing(place.connect()) as connection:
             books = Books(connection)
             watch.look(books)
