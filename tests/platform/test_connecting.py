@@ -3,12 +3,14 @@
 import asyncio
 import gzip
 import socket
+import tracemalloc
 from typing import Any
 
 import pytest
 
 from farmlokal.platform.http_client import HttpClient, HttpFailed
-from farmlokal.suppliers.simulator.wire import Reply, Request, WireServer
+from farmlokal.suppliers.simulator.faults import empty_blocks
+from farmlokal.suppliers.simulator.wire import Line, Reply, Request, Send, WireServer
 from tests.support.catalogue import run
 
 BUSY_S = 20.0
@@ -17,12 +19,12 @@ BUSY_S = 20.0
 class Server:
     """Counts who comes."""
 
-    def __init__(self, reply: Reply | None = None) -> None:
+    def __init__(self, reply: Reply | Send | None = None) -> None:
         self.came = 0
         self._reply = reply or Reply(b"{}")
         self.wire = WireServer(self._answer)
 
-    async def _answer(self, _request: Request) -> Reply:
+    async def _answer(self, _request: Request) -> Reply | Send:
         self.came += 1
         return self._reply
 
@@ -100,11 +102,31 @@ def test_gzip_is_unpacked_within_the_bound(body: bytes, most: int, fails: str | 
             if fails is None:
                 assert await call(url, HttpClient(1), most, unpack=True) == b"x" * 1000
             else:
+                tracemalloc.start()
                 with pytest.raises(HttpFailed, match=fails):
                     await call(url, HttpClient(1), most, unpack=True)
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                assert peak < 30_000_000
             with pytest.raises(HttpFailed, match="coding"):
                 await call(url, HttpClient(1), most)
         finally:
             await server.wire.stop()
+
+    run(go(), 60)
+
+
+def test_a_stream_of_nothing_ends() -> None:
+    """R10: gzip that unpacks to nothing is cut off when as much has come in as may come out."""
+
+    async def nothing(line: Line) -> None:
+        await empty_blocks(line, Reply(b"{}"))
+
+    async def go() -> None:
+        server = Server(nothing)
+        url = f"http://127.0.0.1:{await server.wire.start('127.0.0.1', 0)}/"
+        with pytest.raises(HttpFailed, match="too large"):
+            await call(url, HttpClient(1), 100_000, unpack=True)
+        await server.wire.stop()
 
     run(go(), 60)

@@ -87,7 +87,7 @@ async def empty_blocks(line: Line, reply: Reply) -> None:
     await line.send(reply.head(-1)[:-2] + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n")
     await line.send(b"a\r\n" + gzip.compress(b"")[:10] + b"\r\n")
     while True:
-        await line.send(b"4000\r\n" + b"\x00\x00\x00\xff\xff" * 0x0CCC + b"\x00\x00\x00\xff" + b"\r\n")
+        await line.send(b"3ffc\r\n" + b"\x00\x00\x00\xff\xff" * 0x0CCC + b"\r\n")
 
 
 async def not_a_number(line: Line, reply: Reply) -> None:
