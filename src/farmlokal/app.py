@@ -55,6 +55,9 @@ from farmlokal.platform.web.gate import Gate
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
+from farmlokal.shop.assets import Assets
+from farmlokal.shop.pages import ShopPages
+from farmlokal.shop.routes import ShopRoutes
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
@@ -131,7 +134,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
 
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*openapi.routes(operations), *ops.pages]
+    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages]
     router = Router(routes, redirect_slashes=False, lifespan=lifespan)
     app: ASGIApp = Gate(router, counts, admission)
     if settings.fast_lane:
@@ -151,6 +154,11 @@ def _database(settings: Settings) -> Database:
 def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
     editor, bulk = CatalogueEditor(database, clock), BulkEditor(database, clock)
     return EditRoutes(oauth.resources.require, editor, bulk, service)
+
+
+def _shop(service: Catalogue, cache: Cache[Content]) -> ShopRoutes:
+    assets = Assets()
+    return ShopRoutes(ShopPages(service, cache, assets), assets)
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

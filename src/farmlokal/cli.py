@@ -33,6 +33,7 @@ FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
 
 _PAGES = {
+    "/": "the shop",
     "/api/products": "the catalogue",
     "/auth/token": "the token for the supplier, for callers on this machine",
     "/docs": "the API",
