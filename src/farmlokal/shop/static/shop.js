@@ -99,7 +99,7 @@ function remember() {
   const top = [...results.querySelectorAll("#cards > li")].find((card) => card.getBoundingClientRect().bottom > 0);
   let first = top;
   while (first && !first.dataset.here) first = first.previousElementSibling;
-  if (!first || flight.signal.aborted || results.hasAttribute("aria-busy")) return;
+  if (!first || results.hasAttribute("aria-busy")) return;
   history.replaceState({ card: top.id, top: top.getBoundingClientRect().top }, "", first.dataset.here);
   shown = here();
 }
@@ -139,6 +139,7 @@ form.addEventListener("change", (event) => {
   search(false);
 });
 document.addEventListener("click", (event) => {
+  if (event.target.closest("#cards a")) remember();
   const target = event.target.closest("#near-me, #more, #earlier");
   if (!target || event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
