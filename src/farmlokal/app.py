@@ -51,6 +51,9 @@ from farmlokal.platform.web.lifespan import lifespan
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
+from farmlokal.shop.assets import Assets
+from farmlokal.shop.pages import ShopPages
+from farmlokal.shop.routes import ShopRoutes
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
@@ -122,7 +125,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
     lives = lifespan(database, checks, parts)
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*openapi.routes(operations), *ops.pages]
+    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages]
     router = Router(routes, redirect_slashes=False, lifespan=lives)
     told = settings.log_level == "debug"  # each request in the log, so each goes the long way
     app: ASGIApp = Gate(router, counts, admission, log_requests=told)
@@ -143,6 +146,11 @@ def _database(settings: Settings) -> Database:
 def _edits(database: Database, clock: SystemClock, oauth: Authorization, service: Catalogue) -> EditRoutes:
     editor, bulk = CatalogueEditor(database, clock), BulkEditor(database, clock)
     return EditRoutes(oauth.resources.require, editor, bulk, service)
+
+
+def _shop(service: Catalogue, cache: Cache[Content]) -> ShopRoutes:
+    assets = Assets()
+    return ShopRoutes(ShopPages(service, cache, assets), assets)
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -34,6 +34,7 @@ FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
 
 _PAGES = {
+    "/": "the shop",
     "/api/products": "the catalogue",
     "/external/products": "what the supplier has",
     "/auth/token": "the token for the supplier, for callers on this machine",

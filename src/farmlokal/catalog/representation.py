@@ -165,6 +165,20 @@ class SellerPage(Struct, frozen=True, rename="camel", kw_only=True):
     has_more: bool
 
 
+class Distant(Struct, frozen=True, rename="camel"):
+    """A seller and the way to it in kilometres."""
+
+    distance_km: str
+    seller: Seller
+
+
+class Around(Struct, frozen=True):
+    """A place and the sellers around it, nearest first."""
+
+    place: Location
+    sellers: list[Distant]
+
+
 class Category(Struct, frozen=True, rename="camel", kw_only=True):
     """A category and how many products it holds now, null where they would take too long to count."""
 

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from farmlokal.errors import NotFound
@@ -176,10 +176,6 @@ class OpsRoutes:
             raise NotFound("There is no such page.")
         return FileResponse(self._docs_path / name, media_type=DOCS_ASSETS[name])
 
-    async def home(self, _request: Request) -> Response:
-        """GET /."""
-        return RedirectResponse("/docs")
-
     @property
     def operations(self) -> list[Operation]:
         """What the OpenAPI document lists of these."""
@@ -215,7 +211,6 @@ class OpsRoutes:
     def pages(self) -> list[BaseRoute]:
         """Routes that are no part of the API."""
         return [
-            Route("/", self.home),
             Route("/openapi.json", self.openapi),
             Route("/docs", self.docs),
             Route("/docs/{name}", self.docs_asset),
