@@ -147,7 +147,7 @@ def test_a_product_and_its_prices(visitor: Visitor, shop: Shop) -> None:
     page = visitor(f"/products/{shop.known}")
     expect(page.get_by_role("heading", level=1)).to_have_text("Nendran banana")
     expect(page.locator("#mandi")).to_contain_text("mandi's range of 9 Jul 2026")
-    expect(page.locator("main")).to_contain_text("from 1 Jun 2026 to 10 Jul 2026: between ₹48 and ₹54.06")
+    expect(page.locator("main")).to_contain_text("from 1 Jun 2026 to 10 Jul 2026: between ₹48 and ₹54.26")
     points = page.locator(".chart .line").get_attribute("points") or ""
     assert len(points.split()) == 40
     assert page.locator(".chart .band").count() == 3  # days without a range part them
