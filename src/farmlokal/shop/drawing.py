@@ -48,8 +48,6 @@ class Chart(NamedTuple):
     line: str
     bands: list[str]
     dots: list[Point]
-    low: str
-    high: str
 
 
 def chart(prices: Sequence[Price]) -> Chart | None:
@@ -77,7 +75,7 @@ def chart(prices: Sequence[Price]) -> Chart | None:
         elif run:
             bands.append(_points([*(top for _, top in run), *(bottom for bottom, _ in reversed(run))]))
             run = []
-    return Chart(_points(line), bands, line, f"{low:.2f}", f"{high:.2f}")
+    return Chart(_points(line), bands, line)
 
 
 def _range(price: Price) -> tuple[float, float] | None:

@@ -152,8 +152,8 @@ def product(words: Words, found: shown.ProductDetail, prices: Sequence[shown.Pri
             "history_says",
             first=words.day(prices[-1].observed_on),
             last=words.day(prices[0].observed_on),
-            low=rupees(history.low),
-            high=rupees(history.high),
+            low=rupees(min((each.price for each in prices), key=Decimal)),
+            high=rupees(max((each.price for each in prices), key=Decimal)),
         ),
         "mandi_says": _mandi(words, found.price, prices),
     }
