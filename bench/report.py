@@ -50,6 +50,12 @@ def write(name: str, parameters: Mapping[str, Any], results: Mapping[str, Any]) 
     print(f"bench/results/{name}.json")
 
 
+def read(name: str) -> dict[str, Any]:
+    """A run as `write` left it."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows in columns: the first to the left, numbers to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
