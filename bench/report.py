@@ -40,7 +40,7 @@ def write(name: str, parameters: Mapping[str, Any], results: Mapping[str, Any]) 
     run = {
         "bench": name,
         "commit": _commit(),
-        "machine": _machine(),
+        "machine": machine(),
         "parameters": parameters,
         "results": results,
     }
@@ -80,7 +80,8 @@ def _commit() -> str | None:
     return None if head is None else head + ("+" if changed else "")
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What it is measured on."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),

@@ -114,7 +114,7 @@ async def _run(of: Field, rounds: int, chosen: list[str]) -> tuple[Measured, lis
                     loads["bare"] = await ceiling.run(seconds)
                 for contender, load in loads.items() if turn >= 0 else ():
                     measured[name].setdefault(contender, []).append(load)
-        return measured, [_resident_mb(each) for each in family(of.servers["ours"].process.pid)]
+        return measured, [resident_mb(each) for each in family(of.servers["ours"].process.pid)]
 
 
 async def _sent(of: Field, workload: Workload, contender: str, seconds: float) -> Load:
@@ -167,7 +167,8 @@ async def _tokens(of: Field) -> Workload:
     )
 
 
-def _resident_mb(process: int) -> int:
+def resident_mb(process: int) -> int:
+    """Of one process, as the kernel counts it."""
     for line in Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) // 1024
