@@ -19,6 +19,7 @@ from bench.load import Answer, Asked, ask, collect, request
 from farmlokal.catalog.listing import ListingQuery
 from farmlokal.orders.signature import sign
 from farmlokal.platform.keyset.cursor import CursorCodec, Position, fingerprint
+from tests.support.servers.sql import USER
 
 VARIANTS = 8  # different answers of a hot workload, so that no single one is warm everywhere
 MIX, EXPONENT = 10_000, 1.0  # Zipf, as the popularity of pages is usually drawn
@@ -198,8 +199,9 @@ async def statements(of: Field, workload: Workload) -> list[str]:
     await collect(of.servers["ours"].port, [next(asked) for _ in range(RECORDED)], 1)
     server.administer("SET GLOBAL general_log = OFF")
     noted = server.administer(
-        "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND user_host LIKE 'farmlokal%'"
-        " ORDER BY event_time"
+        "SELECT argument FROM mysql.general_log WHERE command_type = 'Query' AND user_host LIKE %s"
+        " ORDER BY event_time",
+        (f"{USER}%",),
     )
     texts = [text if isinstance(text, str) else text.decode() for (text,) in noted]
     return [text for text in texts if text.lstrip("( ").upper().startswith("SELECT")]
