@@ -34,7 +34,7 @@ async def _serve(
 ) -> None:
     connections = [
         await asyncmy.connect(
-            host=host, port=port, user=user, password=password, db=database, autocommit=True
+            host=host, port=port, user=user, password=password.encode(), db=database, autocommit=True
         )
         for _ in range(CONNECTIONS)
     ]

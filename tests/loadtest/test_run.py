@@ -3,7 +3,7 @@
 import asyncio
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from random import Random
@@ -30,12 +30,13 @@ async def _answering(
 ) -> AsyncIterator[int]:
     """The port of a server that answers at once, but from one request on nothing for a while, all together;
     statuses in turn, once the load has learned what to ask."""
-    count, free = 0, asyncio.Event()
+    count, free, writers = 0, asyncio.Event(), list[asyncio.StreamWriter]()
     free.set()
     body = msgspec.json.encode(KNOWN)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal count
+        writers.append(writer)
         try:
             while await reader.readuntil(b"\r\n\r\n"):
                 count += 1
@@ -46,11 +47,15 @@ async def _answering(
                 status = statuses[count % len(statuses)] if count > 3 else 200
                 writer.write(b"HTTP/1.1 %d x\r\nContent-Length: %d\r\n\r\n%b" % (status, len(body), body))
         except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+            return
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
+        for writer in writers:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
 
 
 def _load(port: int, rate: float, seconds: float, connections: int) -> Plan:
