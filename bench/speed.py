@@ -11,6 +11,7 @@ import os
 import statistics
 import sys
 import tempfile
+import time
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -105,6 +106,7 @@ async def _run(of: Field, rounds: int, chosen: list[str]) -> tuple[Measured, lis
             texts = await workloads.statements(of, prepared["misses"])
             ceiling = stack.enter_context(bare(of, workloads.RECORDED, texts))
         for turn in range(-1, rounds):  # the first is for warming up
+            _note(f"round {turn + 1} of {rounds}")
             seconds = WARM_S if turn < 0 else RUN_S
             for name, workload in prepared.items():
                 loads = {
@@ -142,7 +144,16 @@ async def _prepared(of: Field, chosen: list[str]) -> dict[str, Workload]:
         "webhooks": _webhooks,
         "tokens": lambda: _tokens(of),
     }
-    return {name: await make[name]() for name in chosen}
+    prepared = {}
+    for name in chosen:
+        prepared[name] = await make[name]()
+        _note(f"{name} is prepared")
+    return prepared
+
+
+def _note(what: str) -> None:
+    """How far it is, for whoever waits."""
+    print(f"{time.strftime('%H:%M:%S')} {what}", file=sys.stderr)
 
 
 async def _webhooks() -> Workload:

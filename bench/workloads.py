@@ -63,8 +63,10 @@ async def hot(of: Field, targets: Sequence[str], *contenders: str) -> Workload:
 
 def lay(of: Field, bodies: Mapping[str, bytes]) -> None:
     """Where Express finds them: its own cache."""
-    for target, body in bodies.items():
-        of.express_cache.set(f"page:{target}", body)
+    with of.express_cache.pipeline(transaction=False) as pipeline:
+        for target, body in bodies.items():
+            pipeline.set(f"page:{target}", body)
+        pipeline.execute()
 
 
 def _same(of: Field, name: str, bodies: Mapping[str, bytes]) -> list[Asked]:
