@@ -29,8 +29,8 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench clean help
-.PHONY: e2e screenshots loadtest cluster test-cluster
+.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest e2e screenshots clean help
+.PHONY: cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
 
@@ -97,13 +97,19 @@ types: $(VENV)/dev.stamp  ## type check
 imports: $(VENV)/dev.stamp  ## who may import whom
 	@$(IMPORTS)
 
-bench: $(VENV)/dev.stamp  ## the benchmarks, a quarter of an hour; results in bench/results
+bench: $(VENV)/dev.stamp  ## the benchmarks, a quarter of an hour; results and a page in bench/results
+	@$(BIN)/python -m bench.speed $(ARGS)
 	@$(BIN)/python -m bench.import_speed
-	@$(BIN)/python -m bench.listing_speed
 	@$(BIN)/python -m bench.token_speed
 	@$(BIN)/python -m bench.supplier_noise
 	@$(BIN)/python -m bench.event_speed
 	@$(BIN)/python -m bench.plans
+
+bench-check: $(VENV)/dev.stamp  ## whether a request costs more, in costs of its ceiling, than when results were committed
+	@$(BIN)/python -m bench.check $(ARGS)
+
+loadtest: $(VENV)/dev.stamp  ## a shop day on a server of its own: 500 arrivals/s on cold caches, then three times what it can do
+	@$(BIN)/python -m bench.shop_day $(ARGS)
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin
 	@$(COMPILE) $(ARGS) -o requirements/run.lock
@@ -119,7 +125,7 @@ help:  ## this list
 	  printf '  make %-11s %s\n' "$$target" "$$does"; \
 	done
 
-loadtest cluster test-cluster:
+cluster test-cluster:
 	@echo "make $@: not built yet" >&2; exit 2
 
 # An environment that is there and works is kept, whichever Python it has. It goes again when it could not be made

@@ -8,31 +8,28 @@ its index conditions threw away), for all statements that a page took.
 
 import argparse
 import asyncio
-import os
 import random
 import statistics
-import subprocess
-import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from bench.report import ROOT, Spread, table, write
+from bench.catalogue import catalogue
+from bench.processes import environment
+from bench.report import Spread, table, write
 from farmlokal.catalog.listing import FACETS, ListingQuery
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import database_at
 from farmlokal.platform.keyset.cursor import Position
 from tests.support.counted_reads import LIMIT, CountedReads, Page
-from tests.support.servers.mariadb import MariaDb
 
 CURSORS = 200
 PAIRS = 15
 DEEP_PAGES = (10_000, 50_000)
-POOL_MB_PER_MILLION = 2_500
-"""InnoDB's buffer pool, which holds the products with all indexes: a bench of the plans, not of the disk."""
-
 COUNTS = 5
 COUNTED = (
     *("", "category=Fruits", "inStock=true", "search=a", "search=mango", "district=Ernakulam"),
@@ -68,42 +65,8 @@ def _catalogue(url: str | None, products: int) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    pool_mb = max(500, POOL_MB_PER_MILLION * products // 1_000_000)
-    with MariaDb({"innodb-buffer-pool-size": f"{pool_mb}M"}) as server:
-        database = server.new_database()
-        _farmlokal(database.url, "migrate")
-        with server.connection(database.name, "root") as connection, connection.cursor() as cursor:
-            cursor.execute("SET foreign_key_checks = 0")  # they want an index
-            build = _without_indexes(cursor)
-            _farmlokal(database.url, "seed", "--products", str(products))
-            cursor.execute(build)
-            cursor.execute("ANALYZE TABLE products")
-        yield database.url
-
-
-def _farmlokal(url: str, *command: str) -> None:
-    environment = {
-        name: value for name, value in os.environ.items() if not name.startswith(("FARMLOKAL_", "DB_"))
-    }
-    subprocess.run(
-        [sys.executable, "-m", "farmlokal", *command],
-        cwd=ROOT,
-        env=environment | {"FARMLOKAL_DATABASE_URL": url},
-        stdout=subprocess.DEVNULL,
-        check=True,
-    )
-
-
-def _without_indexes(cursor: Any) -> str:
-    """Drop what is no key of the products; the statement that builds it again, in a third of the time that a
-    load into the indexes takes."""
-    cursor.execute("SHOW CREATE TABLE products")
-    [(_, definition)] = cursor.fetchall()
-    indexes = [
-        line.strip().rstrip(",") for line in definition.splitlines() if line.strip().startswith("KEY ")
-    ]
-    cursor.execute("ALTER TABLE products " + ", ".join(f"DROP {line.split(' (')[0]}" for line in indexes))
-    return "ALTER TABLE products " + ", ".join(f"ADD {line}" for line in indexes)
+    with tempfile.TemporaryDirectory() as folder, catalogue(products, environment(Path(folder))) as filled:
+        yield filled.url
 
 
 async def _run(url: str, cursors: int, pairs: int) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def write(name: str, parameters: Mapping[str, Any], results: Mapping[str, Any]) 
     run = {
         "bench": name,
         "commit": _commit(),
-        "machine": _machine(),
+        "machine": machine(),
         "parameters": parameters,
         "results": results,
     }
@@ -48,6 +48,12 @@ def write(name: str, parameters: Mapping[str, Any], results: Mapping[str, Any]) 
     unfinished.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     unfinished.replace(RESULTS / f"{name}.json")
     print(f"bench/results/{name}.json")
+
+
+def read(name: str) -> dict[str, Any]:
+    """A run as `write` left it."""
+    found: dict[str, Any] = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -74,7 +80,8 @@ def _commit() -> str | None:
     return None if head is None else head + ("+" if changed else "")
 
 
-def _machine() -> dict[str, Any]:
+def machine() -> dict[str, Any]:
+    """What it is measured on."""
     return {
         "cpu": _processor(),
         "cores": os.cpu_count(),

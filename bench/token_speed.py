@@ -19,8 +19,8 @@ from pathlib import Path
 
 import msgspec
 
-from bench.listing_speed import _cores, _environment, _free_port, _listening, _started
-from bench.load import CONNECTIONS, Load, send
+from bench.load import CONNECTIONS, Asked, Load, send
+from bench.processes import client, cores, environment, farmlokal, free_port, listening, module, started
 from bench.report import Spread, table, write
 from farmlokal.outside import settings_for
 
@@ -42,51 +42,35 @@ def main() -> None:
     given = arguments.parse_args()
     if not Path("/proc/self/stat").exists():
         sys.exit("token_speed: processor time is read from /proc, so this bench needs Linux")
-    ours_core, load_core = _cores()
+    ours_core, load_core = cores()
     if load_core is not None:
         os.sched_setaffinity(0, {load_core})
     with tempfile.TemporaryDirectory(prefix="farmlokal-bench-") as name, ExitStack() as stack:
-        environment = _environment(Path(name)) | {
+        settings = environment(Path(name)) | {
             "FARMLOKAL_PROFILE": "production",
             "FARMLOKAL_SECRET_KEY": SECRET_KEY,
             "FARMLOKAL_WEBHOOK_SECRETS": SECRET_KEY,
             "FARMLOKAL_LOG_LEVEL": "info",
         }
-        client = _client(environment)
-        port, provider = _free_port(), _free_port()
-        environment |= settings_for(provider)
-        stack.enter_context(_started(["farmlokal", "simulator", "--port", str(provider)], environment, None))
-        server = stack.enter_context(
-            _started(["farmlokal", "serve", "--port", str(port)], environment, ours_core)
+        farmlokal(settings, "migrate")
+        credentials = client(settings, "upstream:token")
+        port, provider = free_port(), free_port()
+        settings |= settings_for(provider)
+        stack.enter_context(
+            started(module("farmlokal", "simulator", "--port", str(provider)), settings, None)
         )
-        measured, times = asyncio.run(_run(port, server, client, given.rounds, given.timed))
+        server = stack.enter_context(
+            started(module("farmlokal", "serve", "--port", str(port)), settings, ours_core)
+        )
+        measured, times = asyncio.run(_run(port, server, credentials, given.rounds, given.timed))
     _report(measured, times, load_core is not None)
 
 
-def _client(environment: dict[str, str]) -> dict[str, str]:
-    """A client of a new database: what `clients create` prints."""
-
-    def command(*words: str) -> str:
-        done = subprocess.run(
-            [sys.executable, "-m", "farmlokal", *words],
-            env=environment,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-            timeout=120,
-        )
-        return done.stdout
-
-    command("migrate")
-    lines = command("clients", "create", "bench", "--scope", "upstream:token").splitlines()
-    return {name: value for name, _, value in (line.partition("=") for line in lines)}
-
-
 async def _run(
-    port: int, server: "subprocess.Popen[bytes]", client: dict[str, str], rounds: int, timed: int
+    port: int, server: "subprocess.Popen[bytes]", known: dict[str, str], rounds: int, timed: int
 ) -> tuple[dict[str, list[Load]], dict[str, list[float]]]:
-    await _listening(port, server)
-    good = _token_request(client["client_id"], client["client_secret"])
+    await listening(port, server)
+    good = _token_request(known["client_id"], known["client_secret"])
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     token = msgspec.json.decode(await _answer(reader, writer, good))["access_token"]
     requests = {
@@ -97,12 +81,12 @@ async def _run(
     measured: dict[str, list[Load]] = {}
     for turn in range(-1, rounds):  # the first is for warming up
         for name, request in requests.items():
-            load = await send(port, [(request, None)], WARM_S if turn < 0 else RUN_S, server.pid)
+            load = await send(port, [Asked(request)], WARM_S if turn < 0 else RUN_S, server.pid)
             if turn >= 0:
                 measured.setdefault(name, []).append(load)
     wrong = {
-        "unknown client": _token_request("0" * len(client["client_id"]), client["client_secret"]),
-        "wrong secret": _token_request(client["client_id"], "0" * len(client["client_secret"])),
+        "unknown client": _token_request("0" * len(known["client_id"]), known["client_secret"]),
+        "wrong secret": _token_request(known["client_id"], "0" * len(known["client_secret"])),
     }
     writer.close()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)  # an idle one is closed meanwhile

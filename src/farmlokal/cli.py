@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farmlokal.cli_loadtest import loadtest
 from farmlokal.cli_oauth import clients, keys
 from farmlokal.cli_suppliers import suppliers
 from farmlokal.cli_webhooks import webhooks
@@ -56,6 +57,7 @@ def app() -> None:
 
 app.add_command(clients)
 app.add_command(keys)
+app.add_command(loadtest)
 app.add_command(webhooks)
 app.add_command(suppliers)
 
