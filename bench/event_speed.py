@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.listing_speed import _cores, _environment, _free_port, _started
 from bench.load import cpu_s
+from bench.processes import cores, environment, free_port, module, started
 from bench.report import Spread, table, write
 from tests.support.servers.mariadb import MariaDb
 from tests.support.servers.valkey import Valkey
@@ -49,24 +49,24 @@ def main() -> None:
     given = arguments.parse_args()
     if not Path("/proc/self/stat").exists():
         sys.exit("event_speed: processor time is read from /proc, so this bench needs Linux")
-    server_core, load_core = _cores()
+    server_core, load_core = cores()
     with tempfile.TemporaryDirectory(prefix="farmlokal-bench-") as name, ExitStack() as stack:
         valkey = stack.enter_context(Valkey())
         mariadb = stack.enter_context(MariaDb())
         database = stack.enter_context(mariadb.migrated())
         if load_core is not None:
             os.sched_setaffinity(0, {load_core})
-        environment = _environment(Path(name)) | {
+        settings = environment(Path(name)) | {
             "FARMLOKAL_DATABASE_URL": database.url,
             "BENCH_REDIS_URL": valkey.url,
             "BENCH_SECRET": SECRET.decode(),
         }
         ports, processes = {}, {}
         for label, factory in SERVERS.items():
-            ports[label] = _free_port()
+            ports[label] = free_port()
             command = ["granian", "--interface", "asgi", "--factory", "--port", str(ports[label])]
             command.append(f"bench.event_servers:{factory}")
-            processes[label] = stack.enter_context(_started(command, environment, server_core))
+            processes[label] = stack.enter_context(started(module(*command), settings, server_core))
         measured = asyncio.run(
             _measured(ports, {name: each.pid for name, each in processes.items()}, given.rounds)
         )

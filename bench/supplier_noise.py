@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.listing_speed import _cores, _environment, _free_port, _listening, _started
 from bench.load import CONNECTIONS, Load, ask, family, request, send
+from bench.processes import cores, environment, free_port, listening, module, started
 from bench.report import Spread, table, write
 from farmlokal.outside import settings_for
 
@@ -56,31 +56,31 @@ def main() -> None:
     given = arguments.parse_args()
     if not Path("/proc/self/stat").exists():
         sys.exit("supplier_noise: processor time is read from /proc, so this bench needs Linux")
-    ours_core, load_core = _cores()
+    ours_core, load_core = cores()
     if load_core is not None:
         os.sched_setaffinity(0, {load_core})
     measured: dict[str, list[tuple[Run, Run]]] = {}
     with tempfile.TemporaryDirectory(prefix="farmlokal-bench-") as name, ExitStack() as stack:
-        environment = _environment(Path(name)) | {"FARMLOKAL_SUPPLIER_SYNC_HOURS": "0"}
-        outside = _free_port()
-        environment |= settings_for(outside)
+        settings = environment(Path(name)) | {"FARMLOKAL_SUPPLIER_SYNC_HOURS": "0"}
+        outside = free_port()
+        settings |= settings_for(outside)
         for command in (["migrate"], ["seed", "--products", str(PRODUCTS)]):
             subprocess.run(
                 [sys.executable, "-m", "farmlokal", *command],
-                env=environment,
+                env=settings,
                 stdout=subprocess.DEVNULL,
                 check=True,
                 timeout=120,
             )
         stack.enter_context(
-            _started(["farmlokal", "simulator", "--port", str(outside)], environment, load_core)
+            started(module("farmlokal", "simulator", "--port", str(outside)), settings, load_core)
         )
         for trouble in TROUBLES:
             # A server for each: what one trouble leaves behind is no other's.
             with ExitStack() as one:
-                port = _free_port()
+                port = free_port()
                 serve = ["farmlokal", "serve", "--port", str(port)]
-                server = one.enter_context(_started(serve, environment, ours_core))
+                server = one.enter_context(started(module(*serve), settings, ours_core))
                 measured[trouble] = asyncio.run(_pairs(port, outside, server, trouble, given.pairs))
     _report(measured, load_core is not None)
 
@@ -88,7 +88,7 @@ def main() -> None:
 async def _pairs(
     port: int, outside: int, server: "subprocess.Popen[bytes]", trouble: str, pairs: int
 ) -> list[tuple[Run, Run]]:
-    await _listening(port, server)
+    await listening(port, server)
     await _run(port, outside, server, WELL, count())  # warms up
     found, numbers = [], count(1)
     for turn in range(pairs):
