@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from bench.load import CONNECTIONS, Load, ask, family, request, send
+from bench.load import CONNECTIONS, Asked, Load, ask, family, request, send
 from bench.processes import cores, environment, free_port, listening, module, started
 from bench.report import Spread, table, write
 from farmlokal.outside import settings_for
@@ -111,7 +111,7 @@ async def _run(
     ended = asyncio.Event()
     callers = asyncio.create_task(_callers(port, ended, skip))
     prober = asyncio.create_task(_probe(port, ended))
-    load: Load = await send(port, [(request(PAGE), None)], RUN_S, server.pid)
+    load: Load = await send(port, [Asked(request(PAGE))], RUN_S, server.pid)
     ended.set()
     times = await prober
     await callers
