@@ -76,9 +76,12 @@ def _download(cache: Path, name: str, packages: Sequence[str], suite: str | None
 
 
 def _apt(name: str, arguments: list[str]) -> None:
-    done = subprocess.run(
-        ["apt-get", *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            ["apt-get", *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise Missing(f"{name} could not be fetched by apt-get in {DOWNLOAD_S} s") from None
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
         raise Missing(f"{name} could not be fetched by apt-get: {reason}")

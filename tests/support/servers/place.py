@@ -24,6 +24,10 @@ class Missing(Exception):
     """A server that is not on this machine and cannot be had: the one line says which and what to do."""
 
 
+class MissingBrowser(Missing):
+    """The same of a browser: 150 MB that a machine without a way out cannot fetch."""
+
+
 def free_port() -> int:
     """A port that nobody listens on now. Drawn from the system's randomness: hypothesis seeds the other one,
     and two test processes would then draw the same ports."""
