@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from tests.support.servers.place import Missing, cache_folder, one_at_a_time
 
-DOWNLOAD_S = 900
+DOWNLOAD_S = 180
 """Longest a download may take: MySQL and what it needs are 60 MB."""
 
 KEYS = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
