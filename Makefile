@@ -29,8 +29,8 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest clean help
-.PHONY: e2e cluster test-cluster
+.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest e2e screenshots clean help
+.PHONY: cluster test-cluster
 
 setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
 
@@ -49,6 +49,12 @@ check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts
 
 test-mysql: $(VENV)/dev.stamp  ## the tests of databases on MySQL too; fetches its packages once, 60 MB, into .cache
 	@FARMLOKAL_TEST_MYSQL=1 $(TEST) -k mysql $(ARGS)
+
+e2e: $(VENV)/dev.stamp  ## the shop in a real browser; fetches Chromium once, 150 MB, into .cache
+	@$(BIN)/pytest tests/e2e $(ARGS)
+
+screenshots: $(VENV)/dev.stamp  ## the pictures in docs/screenshots, anew
+	@FARMLOKAL_TEST_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/e2e -k pictures $(ARGS)
 
 hostile: $(VENV)/dev.stamp  ## 50,000 hostile requests against a server with 35,000 products, about two minutes
 	@FARMLOKAL_TEST_HOSTILE_REQUESTS=50000 FARMLOKAL_TEST_HOSTILE_PRODUCTS=35000 \
@@ -75,7 +81,8 @@ tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, s
 	@FARMLOKAL_TEST_TOKEN_LIVES=1000 $(BIN)/pytest -s tests/faults/test_token_lives.py $(ARGS)
 
 chaos: $(VENV)/dev.stamp  ## events while instances, database and Redis are killed and frozen, twice 15 minutes
-	@FARMLOKAL_TEST_CHAOS_SECONDS=900 $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
+	@FARMLOKAL_TEST_CHAOS_SECONDS=$${FARMLOKAL_TEST_CHAOS_SECONDS:-900} \
+	  $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
@@ -94,6 +101,8 @@ bench: $(VENV)/dev.stamp  ## the benchmarks; results and a page in bench/results
 	@$(BIN)/python -m bench.speed $(ARGS)
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.token_speed
+	@$(BIN)/python -m bench.supplier_noise
+	@$(BIN)/python -m bench.event_speed
 	@$(BIN)/python -m bench.plans
 
 bench-check: $(VENV)/dev.stamp  ## whether a request costs more, in costs of its ceiling, than when results were committed
@@ -112,11 +121,11 @@ clean:  ## remove .venv, caches and compiled files; var/, where the data is, sta
 	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
-	  printf '  make %-10s %s\n' "$$target" "$$does"; \
+	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
+	  printf '  make %-11s %s\n' "$$target" "$$does"; \
 	done
 
-e2e cluster test-cluster:
+cluster test-cluster:
 	@echo "make $@: not built yet" >&2; exit 2
 
 # An environment that is there and works is kept, whichever Python it has. It goes again when it could not be made

@@ -1,12 +1,11 @@
 """The composition root: settings in, wired ASGI application out. The one file that knows every other."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
-from typing import Protocol
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -25,26 +24,22 @@ from farmlokal.catalog.routes import CatalogueRoutes
 from farmlokal.catalog.service import Catalogue
 from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
-from farmlokal.oauth.upstream import (
-    MemoryTokenStore,
-    RedisTokenStore,
-    TokenCounts,
-    TokenEndpoint,
-    TokenSource,
-    TokenStore,
-)
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
-from farmlokal.ops.preflight import Finding, examine_provider, require_durable, require_schema
+from farmlokal.ops.families import Sources, families
+from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
+from farmlokal.ops.workers import Workers
 from farmlokal.orders.wiring import OrdersFeature, orders, sources
+from farmlokal.outward import suppliers_of, upstream_of
 from farmlokal.platform.cache import Cache, CacheCounts, Generations, MemoryCache, RedisCache
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database import database_at
+from farmlokal.platform.database.counted import CountedDatabase
 from farmlokal.platform.database.port import Database
-from farmlokal.platform.http_client import HttpClient
+from farmlokal.platform.event_loop import LoopDelay
 from farmlokal.platform.keyset.cursor import CursorCodec
-from farmlokal.platform.metrics import LimitCounts, RequestCounts, WebhookCounts
+from farmlokal.platform.metrics import LimitCounts, RequestCounts, Timings, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
 from farmlokal.platform.web import openapi
@@ -52,19 +47,21 @@ from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
 from farmlokal.platform.web.fast_lane import FastLane
 from farmlokal.platform.web.gate import Gate
+from farmlokal.platform.web.lifespan import lifespan
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
+from farmlokal.shop.assets import Assets
+from farmlokal.shop.pages import ShopPages
+from farmlokal.shop.routes import ShopRoutes
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
     "tokens": "Who may call: access tokens for registered clients, and the token for the supplier.",
     "orders": "What was bought: events in, orders out.",
+    "suppliers": "Where it comes from: other people's servers.",
     "operations": "How the service is doing.",
 }
-
-UPSTREAM_CONNECTIONS = 2
-"""Most connections to the provider of upstream tokens: a refresh, and one because of a rejected token."""
 
 UNSIGNED_COST = 1
 """Units of quota that a delivery costs who did not sign it."""
@@ -79,9 +76,11 @@ PRIVATE = ("/auth/", "/oauth/")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
-def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
-    """Wire the application. Nothing is opened before the server starts its lifespan."""
-    clock, database = clock or SystemClock(), _database(settings)
+def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Path | None = None) -> ASGIApp:
+    """Wire the application. Nothing is opened before the server starts its lifespan. `numbers` is the folder
+    where the workers of a server share what they count."""
+    clock, timings = clock or SystemClock(), Timings()
+    database = CountedDatabase(_database(settings), timings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
     counts, limits, cached, events = RequestCounts(), LimitCounts(), CacheCounts(), WebhookCounts()
     redis = RedisConnections(settings.redis_url.get_secret_value(), clock) if settings.redis_url else None
@@ -90,18 +89,20 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
     cache = _cache(redis, keys[0], database, repository, clock, cached)
     oauth = authorization(database, keys, settings.issuer, clock)
     admission = _admission(settings, redis, clock, limits, oauth)
-    upstream = _upstream(settings, redis, keys[0], clock)
+    upstream = upstream_of(settings, redis, keys[0], clock)
+    suppliers = suppliers_of(settings, database, upstream, clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     bought = _orders(settings, database, clock, events, keys, oauth, admission)
+    loop = LoopDelay(clock)
+    sources = Sources(
+        version("farmlokal"), counts, limits, cached, events, timings, loop, redis, upstream, suppliers.states
+    )
+    workers = Workers(numbers, partial(families, sources))
     ops = OpsRoutes(
         database,
-        counts,
-        limits,
-        events,
+        sources,
+        workers,
         clock,
-        cache=cached,
-        redis=redis,
-        upstream=upstream,
         expected_schema=schema,
         authorize=oauth.resources.require if settings.profile == "production" else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
@@ -112,29 +113,23 @@ def create_app(settings: Settings, clock: SystemClock | None = None) -> ASGIApp:
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *bought.operations,
+        *suppliers.operations(oauth.resources.require),
         *ops.operations,
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
-    @asynccontextmanager
-    async def lifespan(_app: object) -> AsyncIterator[None]:
-        async with AsyncExitStack() as stack:
-            await _enter(stack, database)
-            await require_schema(database, schema)
-            if settings.profile == "production":
-                await require_durable(database)
-            for part in (redis, cache, oauth.server, upstream, bought.commits, bought.retention):
-                if part is not None:
-                    stack.push_async_callback(part.close)
-                    await part.open()
-            yield
-
+    parts = (redis, cache, oauth.server, upstream, suppliers, bought.commits, bought.retention, loop, workers)
+    checks = [partial(require_schema, database, schema)]
+    if settings.profile == "production":
+        checks.append(partial(require_durable, database))
+    lives = lifespan(database, checks, parts)
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*openapi.routes(operations), *ops.pages]
-    router = Router(routes, redirect_slashes=False, lifespan=lifespan)
-    app: ASGIApp = Gate(router, counts, admission)
-    if settings.fast_lane:
+    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages]
+    router = Router(routes, redirect_slashes=False, lifespan=lives)
+    told = settings.log_level == "debug"  # each request in the log, so each goes the long way
+    app: ASGIApp = Gate(router, counts, admission, log_requests=told)
+    if settings.fast_lane and not told:
         app = FastLane(app, counts, admission, LISTS)
     return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
 
@@ -153,6 +148,11 @@ def _edits(database: Database, clock: SystemClock, oauth: Authorization, service
     return EditRoutes(oauth.resources.require, editor, bulk, service)
 
 
+def _shop(service: Catalogue, cache: Cache[Content]) -> ShopRoutes:
+    assets = Assets()
+    return ShopRoutes(ShopPages(service, cache, assets), assets)
+
+
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
     public = CORSMiddleware(
         app, allow_origins=list(origins), allow_methods=["GET", "HEAD"], expose_headers=EXPOSED
@@ -163,20 +163,6 @@ def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
         await (app if private else public)(scope, receive, send)
 
     return choose
-
-
-class _Part(Protocol):
-    """What lives as long as the application does."""
-
-    async def open(self) -> None: ...
-
-    async def close(self) -> None: ...
-
-
-async def _enter(stack: AsyncExitStack, part: _Part) -> None:
-    """Open a part, and close it at the end, even if it could be opened only half."""
-    stack.push_async_callback(part.close)
-    await part.open()
 
 
 def _cache(
@@ -240,41 +226,6 @@ def _limiter(
     if redis is None:
         return MemoryLimiter(policy, clock, counts), policy
     return RedisLimiter(redis, policy, clock, counts), policy
-
-
-def _endpoint(settings: Settings) -> TokenEndpoint | None:
-    """The provider of upstream tokens, where the settings name one."""
-    url, name = settings.upstream_token_url, settings.upstream_client_id
-    secret = settings.upstream_client_secret
-    if url is None or name is None or secret is None:  # none of them: the settings see to that
-        return None
-    return TokenEndpoint(
-        HttpClient(UPSTREAM_CONNECTIONS),
-        url.get_secret_value(),
-        name,
-        secret.get_secret_value(),
-        settings.upstream_scope,
-        settings.upstream_auth,
-    )
-
-
-async def examine_upstream(settings: Settings) -> list[Finding]:
-    """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
-    endpoint = _endpoint(settings)
-    return [] if endpoint is None else [await examine_provider(endpoint)]
-
-
-def _upstream(
-    settings: Settings, redis: RedisConnections | None, key: bytes, clock: SystemClock
-) -> TokenSource | None:
-    """The upstream token of this process, or of all that share a Redis."""
-    endpoint, counts = _endpoint(settings), TokenCounts()
-    if endpoint is None:
-        return None
-    store: TokenStore = (
-        RedisTokenStore(redis, key, endpoint.identity, clock, counts) if redis else MemoryTokenStore(clock)
-    )
-    return TokenSource(endpoint, store, clock, counts)
 
 
 def _authorize(settings: Settings, oauth: Authorization) -> Authorize:

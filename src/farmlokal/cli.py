@@ -16,6 +16,7 @@ import click
 
 from farmlokal.cli_loadtest import loadtest
 from farmlokal.cli_oauth import clients, keys
+from farmlokal.cli_suppliers import suppliers
 from farmlokal.cli_webhooks import webhooks
 from farmlokal.console import database_of, env_file_option, opened, settings_of
 from farmlokal.errors import DomainError
@@ -34,7 +35,9 @@ FIRST_CATALOGUE = 5000
 """Products that `dev` starts with: enough to page through, generated in about a second."""
 
 _PAGES = {
+    "/": "the shop",
     "/api/products": "the catalogue",
+    "/external/products": "what the supplier has",
     "/auth/token": "the token for the supplier, for callers on this machine",
     "/docs": "the API",
     "/readyz": "health",
@@ -56,6 +59,7 @@ app.add_command(clients)
 app.add_command(keys)
 app.add_command(loadtest)
 app.add_command(webhooks)
+app.add_command(suppliers)
 
 
 def main() -> None:
@@ -87,14 +91,16 @@ def serve(host: str | None, port: int | None, workers: int, env_file: Path | Non
 def dev(port: int | None, env_file: Path | None) -> None:
     """Migrate, generate a first catalogue, and serve.
 
-    This is `make run`; a catalogue that is there stays as it is. Where no provider of upstream tokens is set,
-    a simulated one is started beside the server.
+    This is `make run`; a catalogue that is there stays as it is. A simulated supplier is started beside the
+    server, with a provider of upstream tokens; it stands in for what the settings name no other for.
     """
     from farmlokal.server import serve as run
 
     settings = settings_of(env_file, None, port)
-    if settings.profile == "development" and settings.upstream_token_url is None:
-        os.environ |= simulate_beside(settings.port)
+    supplier = settings.supplier_url is None and not settings.suppliers
+    provider = settings.upstream_token_url is None
+    if settings.profile == "development" and (supplier or provider):
+        os.environ |= simulate_beside(settings.port, supplier=supplier, provider=provider)
         settings = settings_of(env_file, None, port)
     _migrate(settings)
     if asyncio.run(_is_empty(settings)):
@@ -150,7 +156,7 @@ def doctor(env_file: Path | None) -> None:
 
     Each line that fails says what mends it.
     """
-    from farmlokal.app import examine_upstream
+    from farmlokal.outward import examine_upstream
 
     settings = settings_of(env_file)
     for name, value in settings.masked().items():
@@ -238,7 +244,7 @@ def _announce(settings: Settings) -> None:
     if settings.profile == "development":
         click.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
         for path, what in _PAGES.items():
-            click.echo(f"  {base}{path:<14} {what}")
+            click.echo(f"  {base}{path:<18} {what}")
 
 
 def _progress() -> "Progress":

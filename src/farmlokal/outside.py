@@ -2,6 +2,7 @@
 its server."""
 
 import asyncio
+from pathlib import Path
 
 import click
 
@@ -9,10 +10,16 @@ import click
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3001, help="Port to listen on.")
 @click.option("--beside", type=int, hidden=True, help="End when the parent is not this process any more.")
-def simulator(port: int, beside: int | None) -> None:
-    """Simulate the outside world: an OAuth provider that does wrong on command.
+@click.option(
+    "--pages",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of suppliers' pages (JSON) to serve in place of generated ones.",
+)
+@click.option("--open", "to_anyone", is_flag=True, help="Show products without a token, too.")
+def simulator(port: int, beside: int | None, pages: Path | None, *, to_anyone: bool) -> None:
+    """Simulate the outside world: a supplier and its OAuth provider, which do wrong on command.
 
-    `PUT /control/token` scripts it, `GET /control` tells what it was asked.
+    Its page has switches; `PUT /control/<endpoint>` scripts it, `GET /control` tells what it was asked.
     """
     from farmlokal.suppliers.simulator.process import run
 
@@ -20,21 +27,33 @@ def simulator(port: int, beside: int | None) -> None:
         click.echo(f"The simulator listens on http://127.0.0.1:{port}; FarmLokal finds it with")
         for name, value in settings_for(port).items():
             click.echo(f"  {name}={value}")
-    asyncio.run(run(port, beside))
+    asyncio.run(run(port, beside, pages, to_anyone=to_anyone))
 
 
-def simulate_beside(near: int) -> dict[str, str]:
-    """Start a simulator that ends with this process, on a port near this one; the settings that lead to
-    it."""
+def simulate_beside(near: int, *, supplier: bool, provider: bool) -> dict[str, str]:
+    """Start a simulator that ends with this process, on a port near this one, as a supplier, a provider of
+    tokens or both; the settings that lead to it."""
     from farmlokal.suppliers.simulator.process import start_beside
 
-    port = start_beside(near)
-    click.echo(f"A simulated OAuth provider listens on http://127.0.0.1:{port}; /control scripts it")
-    return settings_for(port)
+    port = start_beside(near, *([] if provider else ["--open"]))  # another's tokens mean nothing to it
+    click.echo(f"A simulated supplier listens on http://127.0.0.1:{port}; that page has its switches")
+    return (_as_supplier(port) if supplier else {}) | (_as_provider(port) if provider else {})
 
 
 def settings_for(port: int) -> dict[str, str]:
     """The settings that lead to a simulator on this port."""
+    return _as_supplier(port) | _as_provider(port)
+
+
+def _as_supplier(port: int) -> dict[str, str]:
+    base = f"http://127.0.0.1:{port}"
+    return {
+        "FARMLOKAL_SUPPLIER_URL": f"{base}/products",
+        "FARMLOKAL_SUPPLIERS": f"mandi=datagovin:{base}/records,shop=shopify:{base}/products.json",
+    }
+
+
+def _as_provider(port: int) -> dict[str, str]:
     from farmlokal.suppliers.simulator import CLIENT_ID, CLIENT_SECRET
 
     return {

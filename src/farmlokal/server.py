@@ -2,11 +2,16 @@
 
 import socket
 import sys
+from contextlib import nullcontext
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from granian import Granian
 from granian.constants import Interfaces, Loops
 from granian.http import HTTP1Settings
+from granian.server.common import AbstractServer
 from starlette.types import ASGIApp
 
 from farmlokal.errors import Unavailable
@@ -27,7 +32,13 @@ def serve(settings: Settings, *, workers: int) -> None:
     Raises `Unavailable` when the port is taken: workers share a port, so the server itself would join in.
     """
     _require_free(settings.host, settings.port)
-    server = Granian(
+    with TemporaryDirectory(prefix="farmlokal-") if workers > 1 else nullcontext() as numbers:
+        load = partial(_load, settings, None if numbers is None else Path(numbers))
+        _granian(settings, workers).serve(target_loader=load, wrap_loader=False)
+
+
+def _granian(settings: Settings, workers: int) -> AbstractServer[Any]:
+    return Granian(
         "farmlokal.app",
         address=settings.host,
         port=settings.port,
@@ -39,7 +50,6 @@ def serve(settings: Settings, *, workers: int) -> None:
         log_dictconfig=granian_logging(),
         workers_kill_timeout=DRAIN_S,
     )
-    server.serve(target_loader=partial(_load, settings), wrap_loader=False)
 
 
 def _require_free(host: str, port: int) -> None:
@@ -52,10 +62,10 @@ def _require_free(host: str, port: int) -> None:
             raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _load(settings: Settings) -> ASGIApp:
+def _load(settings: Settings, numbers: Path | None) -> ASGIApp:
     """In the worker: a process of its own, with nothing configured yet."""
     from farmlokal.app import create_app
 
     leave_with_parent(DRAIN_S)
     configure_logs(settings.log_level, settings.log_format, sys.stderr)
-    return create_app(settings)
+    return create_app(settings, numbers=numbers)

@@ -21,6 +21,10 @@ from farmlokal.catalog.cost import cost
         ("/api/facets", b"facets=state", 3),
         ("/api/products/1", b"lang=hi", 1),
         ("/nowhere", b"limit=100", 1),
+        ("/", b"", 4),
+        ("/", b"q=rice&sort=price", 5),
+        ("/cards", b"cursor=v1.abc", 1),
+        ("/products/1", b"lang=hi", 1),
     ],
 )
 def test_prices(path: str, query: bytes, units: int) -> None:

@@ -18,11 +18,13 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from schemathesis import GenerationMode
 from schemathesis.checks import CHECKS
 from schemathesis.core.result import Ok
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farmlokal.platform.database.port import READ_QUEUE_LIMIT
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, connect, new_database, run
+from tests.support.oauth import bearer, register, token_of
+from tests.support.orders import event, record
 from tests.support.provider import simulated
 
 JUSTIFIED = {
@@ -35,29 +37,54 @@ JUSTIFIED = {
 """Statuses that are documented and that no request to a healthy application brings about."""
 
 
+SCOPES = ("orders:read", "orders:repair")
+PRIVATE = ("/api/orders", "/api/webhooks")
+"""Paths that need a token with one of these scopes."""
+
+
 class Documented(NamedTuple):
     """The application over a small catalogue, and its own description."""
 
     app: ASGIApp
     document: dict[str, Any]
     database: Path
+    token: str
+    other_token: str
 
 
 @pytest.fixture(scope="module")
 def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Documented]:
-    """One for this module: nothing here writes. A provider of upstream tokens is beside it."""
+    """One for this module: nothing here writes. A provider of upstream tokens is beside it, and who says
+    nothing else comes with a token."""
     path = new_database(tmp_path_factory.mktemp("openapi"))
     connection = connect(path)
     furnish(Shelf(connection))
     connection.close()
+    record(f"sqlite:///{path}", [event("e", "2", status="packed")])
     with simulated() as provider:
         app = application(path, provider.settings)
 
         async def go() -> Any:
+            known = [await register(f"sqlite:///{path}", scopes) for scopes in (SCOPES, ("ops:read",))]
             async with calling(app) as caller:
-                return (await caller.get("/openapi.json")).json()
+                tokens = [await token_of(caller, each) for each in known]
+                return (await caller.get("/openapi.json")).json(), *tokens
 
-        yield Documented(app, run(go()), path)
+        document, token, other_token = run(go())
+        yield Documented(with_token(app, token), document, path, token, other_token)
+
+
+def with_token(app: ASGIApp, token: str) -> ASGIApp:
+    """The application, for callers who come with this token to where one is needed."""
+
+    async def call(scope: Scope, receive: Receive, send: Send) -> None:
+        given = [name for name, _ in scope.get("headers", ())]
+        if b"authorization" not in given and scope.get("path", "").startswith(PRIVATE):
+            bears = (b"authorization", f"Bearer {token}".encode())
+            scope = {**scope, "headers": [*scope["headers"], bears]}
+        await app(scope, receive, send)
+
+    return call
 
 
 def ask(app: ASGIApp, *requests: tuple[str, dict[str, str]]) -> list[httpx2.Response]:
@@ -177,16 +204,22 @@ def requests_for(path: str, conditional: bool) -> list[tuple[str, dict[str, str]
 
 def test_every_documented_status_is_reached(documented: Documented) -> None:
     """Every status that the document lists for an operation is one that some request gets, and every
-    status that requests get is listed."""
+    status that requests get is listed. What needs a token is asked in tests/suppliers/test_openapi.py."""
     for path, operation in operations(documented.document):
+        if "security" in operation:
+            continue
         asked = requests_for(path, "304" in operation["responses"])
+        if path.startswith(PRIVATE):
+            asked += [(concrete(path), bearer(token)) for token in ("x", documented.other_token)]
         answers = ask(documented.app, *asked)
         if "429" in operation["responses"]:
-            answers += ask(limited(documented.database), (here := concrete(path), {}), (here, {}))
+            app = with_token(limited(documented.database), documented.token)
+            answers += ask(app, (here := concrete(path), {}), (here, {}))
         if "503" in operation["responses"]:
             # Facets that nobody asks for cost the database nothing. Of a token the provider is away, there.
             last = concrete(path) + ("?facets=state" if "facets" in path else "")
-            answers.append(busy(application(documented.database), last))
+            app = with_token(application(documented.database), documented.token)
+            answers.append(busy(app, last))
         for answer in answers:
             assert str(answer.status_code) in operation["responses"], (path, answer.status_code)
             validate(documented.document, path, answer)

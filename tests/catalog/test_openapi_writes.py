@@ -10,6 +10,7 @@ import msgspec
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, connect, new_database, run
 from tests.support.oauth import Known, bearer, register, token_of
+from tests.support.servers.place import free_port
 
 ORDER = ("post", "patch", "delete")
 """What is made first can be changed and deleted after."""
@@ -48,6 +49,9 @@ def requests(
             for parameter in described["parameters"]:
                 if parameter["in"] == "header" and parameter["required"]:
                     headers[parameter["name"]] = parameter["example"]
+            path = path.replace("{name}", "external")
+            if path.endswith("/approve"):  # tests/suppliers/test_openapi.py has a job that waits
+                continue
             content = None
             for media, body in described.get("requestBody", {"content": {}})["content"].items():
                 headers["content-type"] = media
@@ -74,13 +78,15 @@ def test_every_example_of_a_write_works(tmp_path: Path) -> None:
     furnish(Shelf(connection))
     connection.close()
 
+    nobody = {"FARMLOKAL_SUPPLIER_URL": f"http://127.0.0.1:{free_port()}/products"}
+
     async def go() -> None:
-        known = await register(f"sqlite:///{path}")
-        async with calling(application(path)) as caller:
+        known = await register(f"sqlite:///{path}", ["catalog:write", "ops:read", "suppliers:sync"])
+        async with calling(application(path, nobody)) as caller:
             document = (await caller.get("/openapi.json")).json()
             token = await token_of(caller, known)
             asked = requests(document, known, await token_of(caller, known))
-            assert len(asked) == 11
+            assert len(asked) == 12
             for method, target, described, how in asked:
                 if "delete" in method and "sellers" in target:
                     made = await caller.post(  # one who still sells cannot go
@@ -101,7 +107,7 @@ def test_every_example_of_a_write_works(tmp_path: Path) -> None:
                     bearer(token) if "token" in described.get("security", [{}])[0] else {}
                 )
                 answer = await caller.request(method.upper(), target, headers=headers, content=how["content"])
-                assert answer.status_code in (200, 201, 204), (target, answer.text)
+                assert answer.status_code in (200, 201, 202, 204), (target, answer.text)
                 validate(document, described, answer)
                 if "ndjson" in str(answer.headers.get("content-type")):
                     statuses = [msgspec.json.decode(line)["status"] for line in answer.content.splitlines()]

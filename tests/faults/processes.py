@@ -11,7 +11,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from shutil import which
 from typing import NamedTuple
 
 POLL_S = 0.01
@@ -36,9 +35,11 @@ def wait_until(holds: Callable[[], bool], what: str, within_s: float = START_S) 
 class OwnedProcess:
     """One command line, one log file, and the process that runs it now.
 
-    `ready` says whether the process can be spoken to; it may raise `OSError` while it cannot. Start it from a
-    thread that lives on: where `setpriv` is found, the kernel kills the process with the thread that
-    started it, so that nothing outlives a test run that was itself killed.
+    `ready` says whether the process can be spoken to; it may raise `OSError` while it cannot.
+
+    Nothing outlives a test run that was itself killed, frozen or not: the end of a pipe that only the run
+    holds open tells a guard of each group to kill it. What a process would do about it by itself it cannot do
+    while it stands.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class OwnedProcess:
         self.arguments, self.log = [str(each) for each in arguments], log
         self._ready, self._environment = ready, environment
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
 
     def start(self, within_s: float = START_S) -> None:
         """Start it and wait until it is ready; what it printed is in the error when it is not."""
@@ -64,16 +66,32 @@ class OwnedProcess:
     def launch(self) -> None:
         """Start it and do not wait."""
         assert not self.alive, "it runs already"
-        guard = which("setpriv")
+        self._dismiss_guard()
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*((guard, "--pdeathsig", "KILL") if guard else ()), *self.arguments],
+                self.arguments,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._guard = subprocess.Popen(
+            ["sh", "-c", 'read -r _; kill -9 "-$1"', "guard", str(self._process.pid)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def _dismiss_guard(self) -> None:
+        """Nobody is left to kill, and the number of the group may soon be somebody else's."""
+        if self._guard is not None:
+            assert self._guard.stdin is not None
+            self._guard.kill()
+            self._guard.wait()
+            self._guard.stdin.close()
+            self._guard = None
 
     def wait_until_ready(self, within_s: float = START_S) -> None:
         """Return when it can be spoken to; `AssertionError` when it left, or is not ready in time."""
@@ -112,6 +130,7 @@ class OwnedProcess:
             os.killpg(leader.pid, signal.SIGKILL)
         leader.wait()
         wait_until(lambda: not self.members(), "the killed processes are gone", within_s=5)
+        self._dismiss_guard()
 
     def signal(self, number: int) -> None:
         """Send a signal to it alone, as an orchestrator does."""

@@ -27,11 +27,11 @@ PRODUCTS = int(os.environ.get("FARMLOKAL_TEST_HOSTILE_PRODUCTS", "2000"))
 SEED = 20261122
 LIMIT_S = 1.0
 LEAKS = re.compile(
-    rb"Traceback|sqlite|SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/",
+    rb"Traceback|sqlite|(?<!<)SELECT |FROM products|no such|syntax error|near \"|\.py\b|site-packages|/src/",
     re.IGNORECASE,
 )
-ECHO = re.compile(rb'"instance":"[^"]*"')
-"""The caller's own path, which a problem document repeats."""
+ECHO = re.compile(rb'"instance":"[^"]*"|(?:value|href)="[^"]*"')
+"""What is the caller's own: the path in a problem document, and what stands in the form of a page."""
 
 
 class Answer(NamedTuple):

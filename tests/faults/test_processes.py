@@ -1,11 +1,14 @@
 """Instances of `farmlokal serve` can be killed, frozen and started again, with their workers."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.faults.processes import OwnedProcess, wait_until
+from tests.house.files import ROOT
 from tests.support.catalogue import new_database
 from tests.support.server import Caller, fleet
 
@@ -61,3 +64,32 @@ def _runs(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_nothing_outlives_a_run_that_is_killed(tmp_path: Path) -> None:
+    """When the run of tests is killed with -9 so is all that it started, even what stands still."""
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from tests.faults.processes import OwnedProcess\n"
+        "command = ['sh', '-c', 'sleep 300 & echo ready; wait']\n"
+        "log = Path(sys.argv[1])\n"
+        "process = OwnedProcess(command, log, lambda: b'ready' in log.read_bytes())\n"
+        "process.start()\n"
+        "process.freeze()\n"
+        "print(*process.members(), flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "log")],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as run:
+        assert run.stdout is not None
+        members = [int(each) for each in run.stdout.readline().split()]
+        assert len(members) == 2
+        assert all(map(_runs, members))
+        run.kill()
+    wait_until(lambda: not any(map(_runs, members)), "they are gone", within_s=5)

@@ -9,6 +9,7 @@ SOURCE = ROOT / "src" / "farmlokal"
 
 _OURS = (".ci", "bench", "deploy", "docs", "requirements", "scripts", "src", "tests")
 _LEFT_BEHIND = {"__pycache__", "results"}
+_PICTURES = {".png"}
 
 
 def project_files() -> Iterator[Path]:
@@ -17,7 +18,7 @@ def project_files() -> Iterator[Path]:
     yield from (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
     for folder in _OURS:
         for path in sorted((ROOT / folder).rglob("*")):
-            if path.is_file() and _LEFT_BEHIND.isdisjoint(path.parts):
+            if path.is_file() and path.suffix not in _PICTURES and _LEFT_BEHIND.isdisjoint(path.parts):
                 yield path
 
 

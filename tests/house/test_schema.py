@@ -16,10 +16,16 @@ from farmlokal.catalog import schema as of_the_catalogue
 from farmlokal.migrations.runner import upgrade
 from farmlokal.oauth import schema as of_oauth
 from farmlokal.orders import schema as of_orders
+from farmlokal.suppliers import schema as of_suppliers
 
 TABLES = {
     value.name: value
-    for module in (of_oauth, of_orders, of_the_catalogue)  # the last names its own tables in full
+    for module in (
+        of_oauth,
+        of_orders,
+        of_suppliers,
+        of_the_catalogue,
+    )  # the last names its own tables in full
     for value in vars(module).values()
     if isinstance(value, TableClause)
 }

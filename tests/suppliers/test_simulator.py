@@ -10,6 +10,7 @@ import httpx2
 import pytest
 
 from farmlokal.suppliers.simulator import CLIENT_ID, CLIENT_SECRET
+from farmlokal.suppliers.simulator.goods import FORMATS
 from tests.faults.processes import OwnedProcess, wait_until
 from tests.support.provider import Running, simulated
 from tests.support.server import Caller, command, environment
@@ -92,6 +93,32 @@ def test_it_follows_a_script(simulator: Running) -> None:
     assert (told["calls"], told["byBehaviour"]) == (6, {"503": 2, "honest": 4})
 
 
+def test_it_sells_in_three_formats(simulator: Running) -> None:
+    """One shop in three formats, page by page, of which one wants a token; a script holds for one of them, a
+    time or a share of the requests, and the page of switches needs nothing from elsewhere."""
+
+    def get(path: str) -> httpx2.Response:
+        return httpx2.get(f"{simulator.url}{path}", timeout=BUSY_S)
+
+    assert get("/products").status_code == 401
+    records = get("/records?limit=5&offset=3").json()
+    assert (len(records["records"]), records["offset"]) == (5, "3")
+    assert records["total"] > 100
+    assert len(get("/products.json?limit=250&page=1").json()["products"]) == 194
+    assert get("/products.json?limit=250&page=2").json()["products"] == []
+    control(simulator, "/datagovin", json=[{"status": 503, "share": 0}, {"status": 500, "lastsS": 99}, {}])
+    assert [get("/records").status_code for _ in range(3)] == [200, 500, 500]
+    control(simulator, "/heal")
+    assert get("/records").status_code == 200
+    told = control(simulator)
+    assert told["supplier"]["byBehaviour"]["datagovin"] == {"honest": 3, "500": 2}
+    assert (told["endpoints"], "drip" in told["faults"]) == (["token", *FORMATS], True)
+    page = get("/").text
+    assert "/control/" in page
+    assert "http://" not in page
+    assert "https://" not in page
+
+
 @pytest.mark.parametrize("script", [[{"fault": "no such"}], [{"latencyS": -1}], [{"x": 1}], {}, "nonsense"])
 def test_a_script_that_it_cannot_follow(simulator: Running, script: Any) -> None:
     """A script with a word that it does not know is refused with the reason, and changes nothing."""
@@ -128,8 +155,8 @@ def _alive(port: int) -> bool:
 
 
 def test_development_has_a_provider(tmp_path: Path) -> None:
-    """`farmlokal dev` starts a provider beside the server and finds it: the token is there at once, and
-    all of it leaves together."""
+    """`farmlokal dev` starts a supplier and a provider of tokens beside the server and finds them: token and
+    products are there at once, and all of it leaves together."""
     port = free_port()
 
     def ready() -> bool:
@@ -143,6 +170,7 @@ def test_development_has_a_provider(tmp_path: Path) -> None:
     try:
         with Caller(port) as caller:
             answer = caller.ask("/auth/token")
+            assert len(caller.ask("/external/products").json()["products"]) == 30
         assert (answer.status, answer.json()["expires_in"] > 3000) == (200, True)
         words = dev.log.read_text().split()
         simulator = int(next(word for word in words if "127.0.0.1" in word).rpartition(":")[2].strip(";"))

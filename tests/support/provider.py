@@ -34,14 +34,15 @@ class Running:
     def settings(self) -> dict[str, str]:
         """What a server needs to know of it."""
         return {
+            "FARMLOKAL_SUPPLIER_URL": f"{self.url}/products",
             "FARMLOKAL_UPSTREAM_TOKEN_URL": self.token_url,
             "FARMLOKAL_UPSTREAM_CLIENT_ID": CLIENT_ID,
             "FARMLOKAL_UPSTREAM_CLIENT_SECRET": CLIENT_SECRET,
         }
 
-    def play(self, *steps: Behaviour) -> None:
-        """Have the token endpoint follow these steps; none means honest."""
-        self.ask(lambda: self.simulator.provider.script.play(steps))
+    def play(self, *steps: Behaviour, at: str = "token") -> None:
+        """Have an endpoint follow these steps; none means honest."""
+        self.ask(lambda: self.simulator.scripts[at].play(steps))
 
     @property
     def calls(self) -> int:

@@ -19,6 +19,10 @@ COUNT = 1
 ROWS = 50
 """Rows that cost a unit more: a page of 10 or 20 costs 1, one of 100 costs 3."""
 
+SHOP = ("/", "/cards")
+"""The pages of the shop that are lists, of fixed lengths."""
+
+_FIXED = {"/api/facets": 1 + FACETS, "/": 1 + FACETS + COUNT}
 _LIMIT = re.compile(rb"(?:^|&)limit=0{0,9}([0-9]{1,3})(?![0-9])")
 _SEARCH = re.compile(rb"(?:^|&)(?:q|search)=[^&]")
 _FACETS = re.compile(rb"(?:^|&)facets=[^&]")
@@ -26,8 +30,8 @@ _FACETS = re.compile(rb"(?:^|&)facets=[^&]")
 
 def cost(path: str, query: bytes) -> int:
     """Units, at least 1. A query that is refused later costs as if it were not."""
-    units = 1 + FACETS if path == "/api/facets" else 1
-    if not query or not path.startswith("/api/"):
+    units = _FIXED.get(path, 1)
+    if not query or not (path.startswith("/api/") or path in SHOP):
         return units
     if b"%" in query:
         query = unquote_to_bytes(query)  # a name may be written li%6Dit

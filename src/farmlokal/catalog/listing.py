@@ -7,6 +7,7 @@ cursors are bound.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from farmlokal.catalog import kinds
@@ -105,11 +106,11 @@ class ListingQuery:
 
     def identity(self) -> list[object]:
         """What says which rows in which order: the values that a cursor is bound to."""
-        return [getattr(self, field.name) for field in fields(self)[:_IDENTITY]]
+        return [*_identity(self)]
 
     def shown(self) -> list[object]:
         """What says how the rows are shown, but for the cursor, whose text is not yet its meaning."""
-        return [getattr(self, field.name) for field in fields(self)[_IDENTITY:] if field.name != "cursor"]
+        return [*_shown(self)]
 
     def without(self, facet: str) -> "ListingQuery":
         """The same query with the filter of one facet lifted: what that facet's counts are counted under."""
@@ -126,7 +127,9 @@ class ListingQuery:
         return self.near is not None or self.pincode is not None
 
 
-_IDENTITY = [field.name for field in fields(ListingQuery)].index("limit")
+_NAMES = [field.name for field in fields(ListingQuery)]
+_identity = attrgetter(*_NAMES[: _NAMES.index("limit")])
+_shown = attrgetter(*(name for name in _NAMES[_NAMES.index("limit") :] if name != "cursor"))
 
 
 def _in_order(chosen: Sequence[str] | None, order: Sequence[str]) -> tuple[str, ...] | None:

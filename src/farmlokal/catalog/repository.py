@@ -27,6 +27,7 @@ from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Unavailable
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.compilers import compiled
+from farmlokal.platform.database.json_rows import in_integers, integers
 from farmlokal.platform.database.port import Database, Row
 from farmlokal.platform.keyset.cursor import Position
 from farmlokal.platform.keyset.ranges import Order, ranges
@@ -133,6 +134,18 @@ class CatalogueRepository:
         )
         rows = await self._fetch("seller", statement, {"id": seller_id})
         return rows[0] if rows else None
+
+    async def sellers_around(self, place: Place, radius_m: int, most: int) -> list[Row]:
+        """(metres, *SELLER_COLUMNS) of the sellers inside a radius, nearest first, at most so many."""
+        metres = await self._distance.around(place, radius_m)
+        nearest = sorted(metres, key=lambda seller: (metres[seller], seller))[:most]
+        if not nearest:
+            return []
+        statement = select(*SELLER_COLUMNS).where(
+            in_integers(self._dialect, sellers.c.id, "ids"), sellers.c.deleted_at_us.is_(None)
+        )
+        rows = await self._fetch("sellers of ids", statement, {"ids": integers(self._dialect, nearest)})
+        return sorted(((metres[row[0]], *row) for row in rows), key=lambda row: row[:2])
 
     async def categories(self) -> list[Row]:
         """(id, name, name_hi, name_ml, products) of all categories, by name; products None as in `facet`."""

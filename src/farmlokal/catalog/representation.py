@@ -8,7 +8,8 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field, structs
 
-from farmlokal.catalog.models import UNITS, quantity
+from farmlokal.catalog.models import UNITS
+from farmlokal.catalog.models import quantity as quantity
 from farmlokal.platform.clock import instant
 
 
@@ -162,6 +163,20 @@ class SellerPage(Struct, frozen=True, rename="camel", kw_only=True):
     next_cursor: str | None
     prev_cursor: str | None
     has_more: bool
+
+
+class Distant(Struct, frozen=True, rename="camel"):
+    """A seller and the way to it in kilometres."""
+
+    distance_km: str
+    seller: Seller
+
+
+class Around(Struct, frozen=True):
+    """A place and the sellers around it, nearest first."""
+
+    place: Location
+    sellers: list[Distant]
 
 
 class Category(Struct, frozen=True, rename="camel", kw_only=True):

@@ -106,6 +106,20 @@ class Catalogue:
             raise NotFound(f"There is no seller {seller_id}.")
         return shown.seller(row)
 
+    async def around(self, query: ListingQuery, radius_m: int, most: int) -> shown.Around | None:
+        """The sellers around the place of a query, nearest first, at most so many; None without a place.
+
+        Raises `Invalid` for an unknown postcode.
+        """
+        place = await self._place(query)
+        if place is None:
+            return None
+        rows = await self._repository.sellers_around(place, radius_m, most)
+        return shown.Around(
+            shown.Location(*map(shown.degrees, place)),
+            [shown.Distant(quantity(row[0]), shown.seller(row[1:])) for row in rows],
+        )
+
     async def categories(self) -> shown.Categories:
         """All categories with the number of their products."""
         rows = await self._repository.categories()

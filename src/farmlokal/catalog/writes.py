@@ -65,9 +65,9 @@ class CatalogueWriter:
 
     async def products_by(self, tx: Transaction, column: str, keys: Iterable[str]) -> list[Row]:
         """(id, deleted_at_us, *ORIGIN_COLUMNS, *PRODUCT_COLUMNS) of the products whose `column` is one of
-        the keys."""
+        the keys, locked: an order that moves stock meanwhile would be undone by what is then written."""
         columns = ("id", "deleted_at_us", *ORIGIN_COLUMNS, *PRODUCT_COLUMNS)
-        return await self._find(tx, schema.products, columns, {column: keys})
+        return await self._find(tx, schema.products, columns, {column: keys}, lock=True)
 
     async def insert_products(self, tx: Transaction, rows: Sequence[Row]) -> list[int]:
         """Rows of (*PRODUCT_COLUMNS, *ORIGIN_COLUMNS, *LIFETIME_COLUMNS); returns their ids, in order."""
@@ -221,7 +221,13 @@ class CatalogueWriter:
             await tx.execute(str(statement.compile(dialect=self._dialect)), {"before_us": before_us})
 
     async def _find(
-        self, tx: Transaction, table: TableClause, columns: Sequence[str], wanted: dict[str, Iterable[Any]]
+        self,
+        tx: Transaction,
+        table: TableClause,
+        columns: Sequence[str],
+        wanted: dict[str, Iterable[Any]],
+        *,
+        lock: bool = False,
     ) -> list[Row]:
         """The columns of the rows whose named columns hold one of the wanted values each."""
         distinct = {name: list(dict.fromkeys(keys)) for name, keys in wanted.items()}
@@ -232,6 +238,8 @@ class CatalogueWriter:
         statement: Select[Any] = select(*shown).where(
             *(table.c[name].in_(values(self._dialect, name, keys)) for name, keys in distinct.items())
         )
+        if lock:
+            statement = statement.with_for_update()
         parameters = {name: json.dumps(keys) for name, keys in distinct.items()}
         return await tx.fetch_all(str(statement.compile(dialect=self._dialect)), parameters)
 

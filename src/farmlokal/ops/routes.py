@@ -8,18 +8,22 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 from starlette.requests import Request
-from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
+from starlette.responses import FileResponse, HTMLResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from farmlokal.errors import NotFound
-from farmlokal.oauth.upstream import TokenSource, TokenState
+from farmlokal.oauth.upstream import TokenState
+from farmlokal.ops.families import Sources
 from farmlokal.ops.health import Readiness, check_database, check_redis
-from farmlokal.platform.cache import CacheCounts
+from farmlokal.ops.workers import Workers
+from farmlokal.platform import exposition
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.port import Database
-from farmlokal.platform.metrics import LimitCounts, Memory, RequestCounts, WebhookCounts, memory
-from farmlokal.platform.redis import RedisConnections, RedisState
+from farmlokal.platform.metrics import Memory, memory
+from farmlokal.platform.redis import RedisState
+from farmlokal.platform.web import negotiation
 from farmlokal.platform.web.openapi import Operation
+from farmlokal.suppliers.counts import SupplierState
 
 DOCS_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline';"
@@ -68,7 +72,7 @@ class RateLimiting(Struct, frozen=True, rename="camel"):
 class Metrics(Struct, frozen=True):
     """This process: seconds since it started, memory in bytes, answers by class of status, lookups in the
     cache by outcome (and errors of Redis that were gone around), Redis and the upstream token where there is
-    one, deliveries of events by what came of them."""
+    one, deliveries of events by what came of them, each supplier by our name for it."""
 
     status: str
     uptime: float
@@ -80,6 +84,7 @@ class Metrics(Struct, frozen=True):
     webhooks: Mapping[str, int]
     rate_limit: RateLimiting = msgspec.field(name="rateLimit")
     upstream_token: TokenState | None = msgspec.field(name="upstreamToken")
+    suppliers: Mapping[str, SupplierState]
 
 
 class OpsRoutes:
@@ -88,26 +93,18 @@ class OpsRoutes:
     def __init__(
         self,
         database: Database,
-        counts: RequestCounts,
-        limits: LimitCounts,
-        events: WebhookCounts,
+        sources: Sources,
+        workers: Workers,
         clock: SystemClock,
         *,
-        cache: CacheCounts,
-        redis: RedisConnections | None,
-        upstream: TokenSource | None,
         expected_schema: str,
         authorize: Authorize | None,
         docs_path: Path,
     ) -> None:
         self._database = database
-        self._counts = counts
-        self._limits = limits
-        self._events = events
+        self._of = sources
+        self._workers = workers
         self._clock = clock
-        self._cache = cache
-        self._redis = redis
-        self._upstream = upstream
         self._expected_schema = expected_schema
         self._authorize = authorize
         self._docs_path = docs_path
@@ -127,28 +124,35 @@ class OpsRoutes:
         checks = {"database": await check_database(self._database, self._expected_schema)}
         if not all(check.ok for check in checks.values()):
             return _json(Readiness("not ready", checks), HTTPStatus.SERVICE_UNAVAILABLE)
-        if self._redis is not None:
-            checks["redis"] = check_redis(self._redis.state())
+        if self._of.redis is not None:
+            checks["redis"] = check_redis(self._of.redis.state())
         return _json(Readiness("ready" if all(check.ok for check in checks.values()) else "degraded", checks))
 
     async def metrics(self, request: Request) -> Response:
-        """GET /metrics."""
+        """GET /metrics: JSON of this process, or for a scraper the text of all workers."""
         await self._require(request)
+        accept = ", ".join(request.headers.getlist("accept"))
+        if not negotiation.accepts(accept, "application/json") or _prefers_text(accept):
+            shown = exposition.text(self._workers.families())
+            headers = {"cache-control": "no-store", "content-type": exposition.MEDIA_TYPE, "vary": "Accept"}
+            return Response(shown, headers=headers)
+        of = self._of
         uptime = self._clock.monotonic_s() - self._started_s
-        answered = dict(sorted(self._counts.by_status_class.items()))
-        limiting = RateLimiting(self._limits.admitted, self._limits.refused, self._limits.by_fallback)
+        answered = dict(sorted(of.requests.by_status_class.items()))
+        limiting = RateLimiting(of.limits.admitted, of.limits.refused, of.limits.by_fallback)
         return _json(
             Metrics(
                 status="ok",
                 uptime=round(uptime, 3),
                 memory=memory(),
                 requests=answered,
-                in_flight=self._counts.in_flight,
-                cache=self._cache.by_name,
+                in_flight=of.requests.in_flight,
+                cache=of.cache.by_name,
                 rate_limit=limiting,
-                webhooks=dict(sorted(self._events.by_outcome.items())),
-                redis=self._redis.state() if self._redis else None,
-                upstream_token=self._upstream.state() if self._upstream else None,
+                webhooks=dict(sorted(of.events.by_outcome.items())),
+                redis=of.redis.state() if of.redis else None,
+                upstream_token=of.upstream.state() if of.upstream else None,
+                suppliers=of.suppliers(),
             )
         )
 
@@ -171,10 +175,6 @@ class OpsRoutes:
         if name not in DOCS_ASSETS:
             raise NotFound("There is no such page.")
         return FileResponse(self._docs_path / name, media_type=DOCS_ASSETS[name])
-
-    async def home(self, _request: Request) -> Response:
-        """GET /."""
-        return RedirectResponse("/docs")
 
     @property
     def operations(self) -> list[Operation]:
@@ -211,7 +211,6 @@ class OpsRoutes:
     def pages(self) -> list[BaseRoute]:
         """Routes that are no part of the API."""
         return [
-            Route("/", self.home),
             Route("/openapi.json", self.openapi),
             Route("/docs", self.docs),
             Route("/docs/{name}", self.docs_asset),
@@ -220,6 +219,11 @@ class OpsRoutes:
     async def _require(self, request: Request) -> None:
         if self._authorize is not None:
             await self._authorize(request.scope, SCOPE)
+
+
+def _prefers_text(accept: str) -> bool:
+    """A scraper names its own format before `*/*`."""
+    return "text/plain" in accept or "application/openmetrics-text" in accept
 
 
 def _json(value: Any, status: HTTPStatus = HTTPStatus.OK) -> Response:

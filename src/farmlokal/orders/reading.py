@@ -106,10 +106,11 @@ class OrderReader:
     async def recorded(self, order_key: bytes | None, most: int) -> list[tuple[bytes | None, RecordedEvent]]:
         """(id of its order, event) of what was received last, of one order or of all, oldest first."""
         e = order_events.c
-        source = order_events.outerjoin(orders, orders.c.id == e.order_id)
-        statement = select(orders.c.order_key, *_recorded_columns()).select_from(source)
+        key = select(orders.c.order_key).where(orders.c.id == e.order_id).scalar_subquery()
+        statement = select(key, *_recorded_columns())
         if order_key is not None:
-            statement = statement.where(orders.c.order_key == bindparam("key"))
+            of = select(orders.c.id).where(orders.c.order_key == bindparam("key")).scalar_subquery()
+            statement = statement.where(e.order_id == of)
         statement = statement.order_by(e.id.desc()).limit(bindparam("most"))
         given = {"most": most} if order_key is None else {"most": most, "key": order_key}
         rows = await self._fetch(f"recorded {order_key is None}", statement, given)

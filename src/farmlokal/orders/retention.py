@@ -11,7 +11,7 @@ import asyncio
 from random import uniform
 
 import structlog
-from sqlalchemy import TableClause, bindparam, delete, select, update
+from sqlalchemy import TableClause, bindparam, delete, insert, select, update
 
 from farmlokal.errors import Unavailable
 from farmlokal.orders.schema import chores, dead_letters, order_events
@@ -49,6 +49,10 @@ class Retention:
         due = (chores.c.name == bindparam("chore"), chores.c.due_at_us <= bindparam("now"))
         taken = update(chores).values(due_at_us=bindparam("next")).where(*due)
         self._take = str(taken.compile(dialect=dialect))
+        first = insert(chores).values(name=bindparam("chore"), due_at_us=bindparam("next"))
+        self._begin = str(first.compile(dialect=dialect))
+        known = select(chores.c.due_at_us).where(chores.c.name == bindparam("chore"))
+        self._known = str(known.compile(dialect=dialect))
         self._purges = [
             self._purge_of(order_events, "received_at_us"),
             self._purge_of(dead_letters, "last_at_us"),
@@ -69,6 +73,9 @@ class Retention:
         given = {"chore": "purge", "now": now_us, "next": now_us + int(EVERY_S * 1_000_000)}
 
         async def work(tx: Transaction) -> bool:
+            if not await tx.fetch_all(self._known, {"chore": given["chore"]}):
+                await tx.execute(self._begin, {"chore": given["chore"], "next": given["next"]})
+                return True
             return await tx.execute(self._take, given) == 1
 
         return await self.purge() if await self._database.write(work) else None

@@ -1,4 +1,4 @@
-"""HTTP to others: one total time limit, a bounded body, no redirects, no cookies, nothing decoded.
+"""HTTP to others: one total time limit, a bounded body, no redirects, no cookies, gzip only where asked for.
 
 This is the engine inside httpx2 and not httpx2 itself, whose conveniences would each have to be switched
 off: it would keep cookies, read proxies from the environment, log whole URLs, and unpack a kilobyte into a
@@ -7,10 +7,13 @@ gigabyte. Its time limits are for one read each; ours ends the call, however bus
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from farmlokal.platform.connecting import NotAllowed, guarded
 
 if TYPE_CHECKING:
     import httpcore2
@@ -35,12 +38,20 @@ class HttpAnswer:
 
 class HttpClient:
     """At most `connections` at once, to all hosts together; `idle` of them stay open for `IDLE_S` after use.
-    `tls` says whom to trust, by default whom the system trusts. Nothing happens before `open()`."""
+    `tls` says whom to trust, by default whom the system trusts; `reaches` to which addresses a connection may
+    go, by default to any. Nothing happens before `open()`."""
 
-    def __init__(self, connections: int, idle: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        connections: int,
+        idle: int = 0,
+        tls: ssl.SSLContext | None = None,
+        reaches: Callable[[str], bool] | None = None,
+    ) -> None:
         self._connections = connections
         self._idle = idle
         self._tls = tls
+        self._reaches = reaches
         self._pool: httpcore2.AsyncConnectionPool | None = None
 
     async def open(self) -> None:
@@ -52,6 +63,7 @@ class HttpClient:
             max_connections=self._connections,
             max_keepalive_connections=self._idle,
             keepalive_expiry=IDLE_S,
+            network_backend=None if self._reaches is None else guarded(self._reaches),
         )
 
     async def close(self) -> None:
@@ -68,23 +80,28 @@ class HttpClient:
         *,
         within_s: float,
         body_bytes: int,
+        gzip: bool = False,
     ) -> HttpAnswer:
         """One attempt: connect, send, read all of it, within `within_s` seconds and `body_bytes` bytes.
 
+        With `gzip` the other side may compress; the bound is of what it unpacks to, and holds while it does.
         Raises `HttpFailed`: nothing else comes out of here but a cancellation.
         """
         import httpcore2
 
         assert self._pool is not None, "open() first"
         sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        sent.append((b"accept-encoding", b"identity"))
+        sent.append((b"accept-encoding", b"gzip" if gzip else b"identity"))
         try:
             async with (
                 asyncio.timeout(within_s),
                 self._pool.stream(method, url, headers=sent, content=content) as response,
             ):
                 received = _headers(response.headers)
-                return HttpAnswer(response.status, received, await _body(response, received, body_bytes))
+                body = await _body(response, _unpacking(received, gzip, body_bytes), body_bytes)
+                return HttpAnswer(response.status, received, body)
+        except NotAllowed:
+            raise HttpFailed("address") from None
         except HttpFailed:
             raise
         except TimeoutError:
@@ -110,13 +127,44 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-async def _body(response: "httpcore2.Response", headers: Mapping[str, str], most: int) -> bytes:
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise HttpFailed("coding")  # we asked for none; unpacking what was not asked for is how bombs go off
-    body = bytearray()
+def _unpacking(headers: Mapping[str, str], gzip: bool, most: int) -> "_Gzip | None":
+    """How the body is read; raises `HttpFailed` for a coding that we did not ask for."""
+    coding = headers.get("content-encoding", "identity").lower()
+    if coding == "identity":
+        return None
+    if gzip and coding == "gzip":
+        return _Gzip(most)
+    raise HttpFailed("coding")  # unpacking what was not asked for is how bombs go off
+
+
+class _Gzip:
+    """Unpacks at most a byte more than `most`: enough to see that it is too much."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
+
+    def unpack(self, chunk: bytes, have: int) -> bytes:
+        """What a chunk adds to the `have` bytes so far."""
+        try:
+            return self._inflate.decompress(chunk, self._most + 1 - have)
+        except zlib.error:
+            raise HttpFailed("coding") from None
+
+    def end(self) -> None:
+        """Raise `HttpFailed` unless the stream was whole, and all there was."""
+        if not self._inflate.eof or self._inflate.unused_data:
+            raise HttpFailed("coding")
+
+
+async def _body(response: "httpcore2.Response", gzip: _Gzip | None, most: int) -> bytes:
+    body, came = bytearray(), 0
     async with aclosing(response.aiter_stream()) as chunks:
         async for chunk in chunks:
-            body += chunk
-            if len(body) > most:
+            came += len(chunk)  # a stream of empty blocks unpacks to nothing, for ever
+            body += chunk if gzip is None else gzip.unpack(chunk, len(body))
+            if max(came, len(body)) > most:
                 raise HttpFailed("too large")
+    if gzip is not None:
+        gzip.end()
     return bytes(body)

@@ -141,6 +141,14 @@ class SettingsTable:
             in_production="",
         ),
     ]
+    supplier_sync_hours: Annotated[
+        int,
+        Setting(
+            "Hours between two syncs with a supplier, ± 10 %; 0: only when told to",
+            v.whole_number(0, 168),
+            "6",
+        ),
+    ]
     upstream_token_url: Annotated[
         a.MaskedUrl | None, Setting("Token endpoint of the supplier's OAuth provider", v.optional(a.http_url))
     ]
@@ -168,7 +176,9 @@ class SettingsTable:
     log_level: Annotated[
         Literal["debug", "info", "warning", "error", "critical"],
         Setting(
-            "Least level that is logged", v.one_of("debug", "info", "warning", "error", "critical"), "info"
+            "Least level that is logged; debug: a line for each request, too",
+            v.one_of("debug", "info", "warning", "error", "critical"),
+            "info",
         ),
     ]
     log_format: Annotated[

@@ -11,7 +11,7 @@ stock is known.
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from farmlokal.catalog.importing.datagovin import record_draft
+from farmlokal.catalog.importing.datagovin import record_draft, record_key
 from farmlokal.suppliers.document import Members, read_items, read_offers, whole_number
 from farmlokal.suppliers.models import Supplier, SupplierOffer, SupplierPage
 from farmlokal.suppliers.paging import by_offset
@@ -25,7 +25,7 @@ def read_page(
     """The page that answers the query `asked`; a price of a day after `latest` is refused. Raises
     `UnreadablePage`."""
     items, around = read_items(body, "records")
-    offers, refused = read_offers(items, lambda item: _offer(item, latest))
+    offers, refused = read_offers(items, lambda item: _offer(item, latest), _keys)
     total = whole_number(around.get("total"))
     return SupplierPage(offers, refused, by_offset(asked, "offset", len(items), total), total)
 
@@ -33,3 +33,7 @@ def read_page(
 def _offer(item: Members, latest: date | None) -> Iterator[SupplierOffer]:
     draft = record_draft(item, latest)
     yield SupplierOffer(key=draft.external_key, product=draft)
+
+
+def _keys(item: Members) -> Iterator[str]:
+    yield record_key(item)

@@ -28,6 +28,9 @@ Parse = Callable[[Members], Iterable[SupplierOffer | RowError]]
 """The offers in an item. A refusal that is raised is of what is left of the item, one that is yielded of a
 part."""
 
+Identify = Callable[[Members], Iterable[str]]
+"""The external keys of the products that an item is about, whatever else is wrong with it."""
+
 
 class Broken(NamedTuple):
     """What stands where a value should have been."""
@@ -54,7 +57,9 @@ def read_items(body: bytes, member: str) -> tuple[list[object], Members]:
     return items, around
 
 
-def read_offers(items: Iterable[object], parse: Parse) -> tuple[list[SupplierOffer], list[RefusedItem]]:
+def read_offers(
+    items: Iterable[object], parse: Parse, identify: Identify
+) -> tuple[list[SupplierOffer], list[RefusedItem]]:
     """Offers and refusals of a page. Of two offers with one key the first counts, and the second is
     refused."""
     offers: dict[str, SupplierOffer] = {}
@@ -62,7 +67,8 @@ def read_offers(items: Iterable[object], parse: Parse) -> tuple[list[SupplierOff
     for place, item in enumerate(items, start=1):
         for found in _parsed(item, parse):
             if isinstance(found, RowError):
-                refused.append(RefusedItem(place, found.code, found.reason, _raw(item)))
+                keys = _identified(item, identify)
+                refused.append(RefusedItem(place, found.code, found.reason, _raw(item), keys))
             elif found.key in offers:
                 reason = f"key {shown(found.key)} occurs twice; the first one counts"
                 refused.append(RefusedItem(place, "duplicate_key", reason, _raw(item)))
@@ -82,6 +88,13 @@ def _parsed(item: object, parse: Parse) -> Iterator[SupplierOffer | RowError]:
         yield from parse(_members(item))
     except RowError as error:
         yield error
+
+
+def _identified(item: object, identify: Identify) -> tuple[str, ...]:
+    try:
+        return tuple(identify(_members(item)))
+    except RowError:
+        return ()
 
 
 def _members(item: object) -> Members:

@@ -14,7 +14,7 @@ from datetime import date
 from farmlokal.catalog.importing.values import quantity, text
 from farmlokal.catalog.models import NAME_BYTES
 from farmlokal.suppliers.document import Members, read_items, read_offers, whole_number
-from farmlokal.suppliers.goods import item_id, piece_offer
+from farmlokal.suppliers.goods import external_key, item_id, piece_offer
 from farmlokal.suppliers.models import Supplier, SupplierOffer, SupplierPage
 from farmlokal.suppliers.paging import by_offset
 
@@ -27,7 +27,9 @@ def read_page(
 ) -> SupplierPage:
     """The page that answers the query `asked`; raises `UnreadablePage`."""
     items, around = read_items(body, "products")
-    offers, refused = read_offers(items, lambda item: _offer(item, supplier))
+    offers, refused = read_offers(
+        items, lambda item: _offer(item, supplier), lambda item: _keys(item, supplier)
+    )
     total = whole_number(around.get("total"))
     return SupplierPage(offers, refused, by_offset(asked, "skip", len(items), total), total)
 
@@ -47,3 +49,7 @@ def _offer(item: Members, supplier: Supplier) -> Iterator[SupplierOffer]:
         description=item.get("description"),
         image=item.get("thumbnail") or (images[0] if isinstance(images, list) and images else None),
     )
+
+
+def _keys(item: Members, supplier: Supplier) -> Iterator[str]:
+    yield external_key(supplier, item_id("id", item.get("id")))

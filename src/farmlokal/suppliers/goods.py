@@ -40,7 +40,7 @@ def piece_offer(
     return SupplierOffer(
         key=key,
         product=ProductDraft(
-            external_key=text("key", f"{supplier.name}:{key}", KEY_BYTES),
+            external_key=external_key(supplier, key),
             seller=supplier.seller,
             name=text("name", name, NAME_BYTES),
             name_hi=known.name_hi if known else None,
@@ -56,6 +56,11 @@ def piece_offer(
             image_url=_image(image),
         ),
     )
+
+
+def external_key(supplier: Supplier, key: str) -> str:
+    """What the catalogue knows an offer by; raises `RowError`."""
+    return text("key", f"{supplier.name}:{key}", KEY_BYTES)
 
 
 def item_id(field: str, value: object) -> str:

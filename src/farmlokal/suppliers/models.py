@@ -30,12 +30,14 @@ class SupplierOffer(Struct, frozen=True, kw_only=True, gc=False):
 
 class RefusedItem(NamedTuple):
     """An item of a page that is no offer: its place on the page from 1, a code to count by, the reason for
-    whoever mends it, and the item as text, cut."""
+    whoever mends it, and the item as text, cut. `keys` are the external keys of products that it is about, as
+    far as that can be read: what is offered badly has not vanished."""
 
     number: int
     code: str
     reason: str
     raw: str
+    keys: tuple[str, ...] = ()
 
 
 class SupplierPage(NamedTuple):

@@ -15,7 +15,7 @@ from datetime import date
 from farmlokal.catalog.importing.values import Number, RowError, optional_text, quantity, shown, text
 from farmlokal.catalog.models import NAME_BYTES
 from farmlokal.suppliers.document import Members, read_items, read_offers
-from farmlokal.suppliers.goods import item_id, piece_offer
+from farmlokal.suppliers.goods import external_key, item_id, piece_offer
 from farmlokal.suppliers.models import Supplier, SupplierOffer, SupplierPage
 from farmlokal.suppliers.paging import by_number
 
@@ -28,7 +28,9 @@ def read_page(
 ) -> SupplierPage:
     """The page that answers the query `asked`; raises `UnreadablePage`."""
     items, _ = read_items(body, "products")
-    offers, refused = read_offers(items, lambda item: _offers(item, supplier))
+    offers, refused = read_offers(
+        items, lambda item: _offers(item, supplier), lambda item: _keys(item, supplier)
+    )
     return SupplierPage(offers, refused, by_number(asked, "page", len(items)), None)
 
 
@@ -77,3 +79,10 @@ def _stock_milli(variant: Members) -> int | None:
     if (oversold or not stock_milli) and variant.get("inventory_policy") == "continue":
         return None
     return 0 if oversold else stock_milli
+
+
+def _keys(product: Members, supplier: Supplier) -> Iterator[str]:
+    variants = product.get("variants")
+    for variant in variants if isinstance(variants, list) else []:
+        if isinstance(variant, dict):
+            yield external_key(supplier, item_id("variant id", variant.get("id")))

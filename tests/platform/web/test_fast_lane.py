@@ -10,6 +10,7 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from structlog.testing import capture_logs
 
 from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import MemoryLimiter, Policy
@@ -189,3 +190,18 @@ def test_a_quota_that_is_spent_is_not_gone_around() -> None:
 
     run(go())
     assert limits.admitted == 3
+
+
+def test_each_request_is_logged_where_that_is_asked_for(shelf: Shelf, database_path: Path) -> None:
+    """At debug level there is one line a request, those that could be answered again included."""
+    furnish(shelf)
+
+    async def go(level: str) -> list[int]:
+        with capture_logs() as lines:
+            async with calling(application(database_path, {"FARMLOKAL_LOG_LEVEL": level})) as caller:
+                for path in ("/api/products", "/api/products", "/api/nothing"):
+                    await caller.get(path)
+        return [line["status"] for line in lines if line["event"] == "request"]
+
+    assert run(go("debug")) == [200, 200, 404]
+    assert run(go("info")) == []

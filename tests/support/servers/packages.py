@@ -32,8 +32,11 @@ class Unpacked(NamedTuple):
         return [loader, "--library-path", ":".join(map(str, libraries)), self.root / program]
 
 
-def unpacked(name: str, packages: Sequence[str], suite: str | None = None) -> Unpacked:
-    """These packages and all that they need: of the machine's own release, or of another suite of Debian.
+def unpacked(
+    name: str, packages: Sequence[str], suite: str | None = None, without: Sequence[str] = ()
+) -> Unpacked:
+    """These packages and all that they need, but for those `without` which they are to run: of the machine's
+    own release, or of another suite of Debian.
 
     Raises `Missing` where there is no apt or it cannot be had.
     """
@@ -45,7 +48,7 @@ def unpacked(name: str, packages: Sequence[str], suite: str | None = None) -> Un
                 if shutil.which(tool) is None:
                     raise Missing(f"no {name} on this machine, and no {tool} to fetch it with: install it")
             _download(cache, name, packages, suite)
-            _unpack(cache)
+            _unpack(cache, without)
     return Unpacked(root)
 
 
@@ -91,11 +94,13 @@ def _site(name: str) -> str:
     return debian[0]
 
 
-def _unpack(cache: Path) -> None:
+def _unpack(cache: Path, without: Sequence[str]) -> None:
     making = cache / "making"
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir()
     for package in sorted((cache / "archives").glob("*.deb")):
+        if package.name.partition("_")[0] in without:
+            continue
         subprocess.run(["dpkg-deb", "-x", package, making], check=True, capture_output=True)
     for each in ("archives", "state"):
         shutil.rmtree(cache / each)

@@ -26,7 +26,6 @@ from farmlokal.catalog.importing.values import (
     text,
 )
 from farmlokal.catalog.models import NAME_BYTES, UNITS, SellerKind, unit_price_minor
-from farmlokal.catalog.models import quantity as shown_quantity
 from farmlokal.catalog.text import sort_key
 from farmlokal.errors import Fault, Invalid
 
@@ -167,7 +166,7 @@ def product_document(columns: Document, category: str) -> dict[str, Any]:
         "category": category,
         "price": shown.rupees(columns["price_minor"]),
         "pack": pack and {"value": pack.value, "unit": pack.unit},
-        "stock": None if stock is None else {"available": shown_quantity(stock)},
+        "stock": None if stock is None else {"available": shown.quantity(stock)},
         "organic": bool(columns["organic"]),
         "certification": columns["certification"],
         "harvestedOn": columns["harvested_on"],

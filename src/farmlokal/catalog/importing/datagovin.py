@@ -13,7 +13,7 @@ from typing import BinaryIO
 import msgspec
 
 from farmlokal.catalog.importing.json_object import object_members
-from farmlokal.catalog.importing.mandi import Quote, price_draft
+from farmlokal.catalog.importing.mandi import Quote, goods_of, listing_key, located_market, price_draft
 from farmlokal.catalog.importing.rows import RAW_CHARS, Rejected, SourceRow, UnreadableFile, Value
 from farmlokal.catalog.importing.stream import decoded
 from farmlokal.catalog.importing.values import Number, RowError, shown
@@ -85,6 +85,17 @@ def _records(content: BinaryIO, name: str) -> list[msgspec.Raw]:
 
 def record_draft(members: Mapping[str, object], latest: date | None) -> ProductDraft:
     """The listing that a record is about, with its price; raises `values.RowError`."""
+    return price_draft(_quote(members), latest)
+
+
+def record_key(members: Mapping[str, object]) -> str:
+    """The external key of that listing, whatever its price; raises `values.RowError`."""
+    quote = _quote(members)
+    market = located_market(quote.state, quote.district, quote.market)
+    return listing_key(market, goods_of(quote.commodity, quote.variety, quote.grade))
+
+
+def _quote(members: Mapping[str, object]) -> Quote:
     fields = dict.fromkeys(Quote._fields, "")
     for name, value in members.items():
         field = _NAMES.get(name.casefold().replace("_x0020_", "").replace(" ", "").replace("_", ""))
@@ -93,7 +104,7 @@ def record_draft(members: Mapping[str, object], latest: date | None) -> ProductD
         if fields[field]:
             raise RowError("duplicate_member", f"{shown(name)} occurs under two names; accepted: one of them")
         fields[field] = _scalar(name, value)
-    return price_draft(Quote(**fields), latest)
+    return Quote(**fields)
 
 
 def _scalar(name: str, value: object) -> str:

@@ -31,9 +31,13 @@ def json_answer(request: Request, value: Any, cache_control: str, link: str | No
 
 
 def content_answer(
-    request: Request, content: Content, cache_control: str, more: Mapping[str, str]
+    request: Request,
+    content: Content,
+    cache_control: str,
+    more: Mapping[str, str],
+    media_type: str = "application/json",
 ) -> Response:
-    """The same for content that is finished already, with more headers."""
+    """The same for content that is finished already, of any media type, with more headers."""
     body, tag = content.body, content.tag
     headers = {"cache-control": cache_control, "vary": "Accept, Accept-Encoding", **more}
     coding = None
@@ -45,7 +49,7 @@ def content_answer(
     if coding:
         headers["content-encoding"] = coding
         body = content.coded(coding)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(body, media_type=media_type, headers=headers)
 
 
 def held(if_match: list[str], tags: Collection[str]) -> bool:

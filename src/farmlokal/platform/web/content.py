@@ -19,7 +19,7 @@ _encoder = msgspec.json.Encoder()
 
 
 class Content:
-    """A JSON body with the cursors of its neighbours, where it is a page."""
+    """A body, most often JSON, with the cursors of its neighbours, where it is a page."""
 
     __slots__ = ("_coded", "body", "next_cursor", "prev_cursor", "tag")
 

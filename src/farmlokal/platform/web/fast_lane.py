@@ -10,6 +10,7 @@ asked for, an answer that no longer holds) goes the long way, which refuses, cou
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from time import perf_counter
 from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -73,6 +74,7 @@ class FastLane:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in self._paths:
             await self._app(scope, receive, send)
             return
+        began = perf_counter()
         parts: list[str | bytes] = [scope["path"], scope["query_string"]]
         size, own_id = 0, False
         for name, value in scope["headers"]:
@@ -89,7 +91,7 @@ class FastLane:
             told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
             if told is not None:
                 self._ready.move_to_end(key)
-                self._counts.count(ready.status)
+                self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
                 name = request_id(scope) if own_id else secrets.token_hex(12)
                 headers = [*ready.headers, *told, (b"x-request-id", name.encode())]
                 await send({"type": "http.response.start", "status": ready.status, "headers": headers})

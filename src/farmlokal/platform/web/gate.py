@@ -8,6 +8,7 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from time import perf_counter
 
 import structlog
 from starlette.exceptions import HTTPException
@@ -15,7 +16,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farmlokal.errors import DomainError, Fault, RateLimited
-from farmlokal.platform.metrics import RequestCounts
+from farmlokal.platform.metrics import NOWHERE, RequestCounts
 from farmlokal.platform.web import problem
 from farmlokal.platform.web.admission import Admission
 
@@ -56,7 +57,7 @@ class Gate:
             return
         named = request_id(scope)
         scope["app"] = self._app  # tells the router to raise what it would answer itself
-        answer = _Answer(send, named)
+        answer, began = _Answer(send, named), perf_counter()
         self._counts.in_flight += 1
         with structlog.contextvars.bound_contextvars(request_id=named):
             try:
@@ -64,10 +65,15 @@ class Gate:
             finally:
                 self._counts.in_flight -= 1
                 if answer.status:  # none when the caller left first
-                    self._counts.count(answer.status)
+                    route = getattr(scope.get("route"), "path", NOWHERE)
+                    self._counts.count(answer.status, route, scope["method"], perf_counter() - began)
                 if self._log_requests:
-                    self._log.info(
-                        "request", method=scope["method"], path=scope["path"], status=answer.status
+                    self._log.debug(
+                        "request",
+                        method=scope["method"],
+                        path=scope["path"],
+                        status=answer.status,
+                        ms=round((perf_counter() - began) * 1000, 3),
                     )
 
     async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:

@@ -36,6 +36,20 @@ def coding(header: str) -> str | None:
     return best if quality > 0 and quality >= given.get("identity", 0.0) else None
 
 
+@lru_cache(maxsize=512)
+def language(header: str, choices: tuple[str, ...]) -> str:
+    """The language of an Accept-Language header that the caller likes best, the first where none will do.
+
+    A region does not count: ``hi-IN`` asks for ``hi``.
+    """
+    liked: dict[str, float] = {}
+    for name, quality in _qualities(header).items():
+        primary = name.partition("-")[0]
+        liked[primary] = max(quality, liked.get(primary, 0.0))
+    best = max(choices, key=lambda choice: liked.get(choice, 0.0))
+    return best if liked.get(best, 0.0) > 0 else choices[0]
+
+
 def _qualities(header: str) -> dict[str, float]:
     """Each part of the header, in lower case and without its other parameters, with its quality."""
     found: dict[str, float] = {}

@@ -71,7 +71,7 @@ def read(
     known = {parameter.name: parameter for parameter in parameters}
     faults: list[Fault] = []
     given: dict[str, list[str]] = {}
-    for name, value in _pairs(query_string):
+    for name, value in pairs(query_string):
         if name in known:
             given.setdefault(name, []).append(value)
         else:
@@ -110,8 +110,11 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> Fault:
     return Fault(name[:100], "unknown", accepted)
 
 
-def _pairs(query_string: bytes) -> list[tuple[str, str]]:
-    """Names and values of an application/x-www-form-urlencoded query, in UTF-8 and nothing else."""
+def pairs(query_string: bytes) -> list[tuple[str, str]]:
+    """Names and values of an application/x-www-form-urlencoded query, in UTF-8 and nothing else.
+
+    Raises `Invalid`, also for a query that is too long or has too many parts.
+    """
     if len(query_string) > QUERY_BYTES:
         raise Invalid("The query is too long.", Fault("query", "too long", f"at most {QUERY_BYTES} bytes"))
     pieces = [piece for piece in query_string.split(b"&") if piece]

@@ -1,4 +1,5 @@
-"""The outside world on one machine: an OAuth provider over real HTTP that does wrong on command.
+"""The outside world on one machine: a supplier and its OAuth provider, over real HTTP, which do wrong on
+command.
 
 Tests start it within their process, `farmlokal simulator` and `farmlokal dev` as one of its own. The product
 never imports it: it is spoken to like any stranger.

@@ -3,6 +3,7 @@ it."""
 
 import asyncio
 import gzip
+import re
 from collections.abc import Awaitable, Callable
 from functools import lru_cache
 
@@ -15,6 +16,9 @@ DRIP_S = 0.05
 
 BOMB_BYTES = 128 * 1024 * 1024
 """What the gzip bomb unpacks to; it travels as half a megabyte, made in a tenth of a second."""
+
+HUGE_BYTES = 1 << 30
+"""A body of a gigabyte."""
 
 
 async def hang(_line: Line, _reply: Reply) -> None:
@@ -66,6 +70,35 @@ async def too_short(line: Line, reply: Reply) -> None:
     await line.send(reply.head(len(reply.body) + 1000) + reply.body)
 
 
+async def too_long(line: Line, reply: Reply) -> None:
+    """Promise less than is sent."""
+    await line.send(reply.head(len(reply.body) // 2) + reply.body)
+
+
+async def huge_body(line: Line, reply: Reply) -> None:
+    """Promise a gigabyte, and send it as fast as it is read."""
+    await line.send(reply.head(HUGE_BYTES))
+    for _ in range(HUGE_BYTES // 0x10000):
+        await line.send(b" " * 0x10000)
+
+
+async def empty_blocks(line: Line, reply: Reply) -> None:
+    """Send a gzip stream without end that unpacks to nothing."""
+    await line.send(reply.head(-1)[:-2] + b"content-encoding: gzip\r\ntransfer-encoding: chunked\r\n\r\n")
+    await line.send(b"a\r\n" + gzip.compress(b"")[:10] + b"\r\n")
+    while True:
+        await line.send(b"3ffc\r\n" + b"\x00\x00\x00\xff\xff" * 0x0CCC + b"\r\n")
+
+
+async def not_a_number(line: Line, reply: Reply) -> None:
+    """Send NaN for the first price, Infinity for the second, 1e999 for the third."""
+    body = reply.body
+    for wrong in (b"NaN", b"-Infinity", b"1e999"):
+        body = _NUMBER.sub(lambda found, wrong=wrong: found[1] + wrong, body, count=1)  # type: ignore[misc]
+    spoilt = Reply(body, reply.status, reply.headers)
+    await line.send(spoilt.head() + spoilt.body)
+
+
 async def gzip_bomb(line: Line, reply: Reply) -> None:
     """Send a small body that unpacks to `BOMB_BYTES`, though nobody asked for a coding."""
     bomb = _bomb()
@@ -104,12 +137,19 @@ FAULTS: dict[str, Fault] = {
     "huge-head": huge_head,
     "endless": endless,
     "too-short": too_short,
+    "too-long": too_long,
+    "huge-body": huge_body,
+    "empty-blocks": empty_blocks,
+    "nan": not_a_number,
     "gzip-bomb": gzip_bomb,
     "deep-json": deep_json,
     "html": html,
     "garbage": garbage,
     "redirect": redirect,
 }
+
+
+_NUMBER = re.compile(rb'("(?:price|modal_price|expires_in)": ?)"?[0-9][0-9.]*"?')
 
 
 @lru_cache(maxsize=1)

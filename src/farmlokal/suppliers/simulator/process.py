@@ -10,8 +10,10 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
+from pathlib import Path
 
 from farmlokal.errors import Unavailable
+from farmlokal.suppliers.simulator.goods import of_folder
 from farmlokal.suppliers.simulator.server import Simulator
 
 START_S = 10.0
@@ -20,13 +22,15 @@ START_S = 10.0
 _LOOK_S = 0.2
 
 
-async def run(port: int, beside: int | None) -> None:
+async def run(port: int, beside: int | None, pages: Path | None = None, *, to_anyone: bool = False) -> None:
     """Serve on the loopback until SIGTERM or SIGINT; or until the parent process is not `beside` any more."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
-    simulator = Simulator()
+    simulator = Simulator(goods=None if pages is None else of_folder(pages))
+    if to_anyone:
+        simulator.supplier.guarded.clear()
     try:
         await simulator.start(port)
     except OSError as error:
@@ -46,12 +50,13 @@ async def _leave_with(parent: int, ended: asyncio.Event) -> None:
     ended.set()
 
 
-def start_beside(near: int) -> int:
+def start_beside(near: int, *more: str) -> int:
     """Start one that ends with this process, on the port after `near` or else on any free one; the port,
     once it answers. Raises `Unavailable` if it does not."""
     port = _free_port(near + 1)
+    arguments = ["simulator", "--port", str(port), "--beside", str(os.getpid()), *more]
     simulator = subprocess.Popen(  # noqa: S603  this very program
-        [sys.executable, "-m", "farmlokal", "simulator", "--port", str(port), "--beside", str(os.getpid())],
+        [sys.executable, "-m", "farmlokal", *arguments],
         stdin=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + START_S

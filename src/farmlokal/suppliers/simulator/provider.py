@@ -44,7 +44,7 @@ class OAuthProvider:
     ) -> None:
         self._clock = clock
         self._client = (client_id, client_secret)
-        self.script = Script()
+        self.script = Script(clock)
         self.issued: OrderedDict[str, Issued] = OrderedDict()
         self.calls: list[Call] = []
         self.in_flight = 0

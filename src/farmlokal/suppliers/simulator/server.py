@@ -1,17 +1,23 @@
 """The simulator as a server: who answers which path, and the control by which its behaviour is scripted.
 
-`GET /control` tells what was asked so far; `PUT /control/token` takes a list of behaviours for the token
-endpoint, `POST /control/revoke` makes every token issued so far worthless at the resource.
+`GET /control` tells what was asked so far; `PUT /control/<endpoint>` takes a list of behaviours for one of
+`token`, `dummyjson`, `datagovin` and `shopify`; `POST /control/revoke` makes every token issued so far
+worthless, and `POST /control/heal` makes all endpoints honest. `/` is a page with switches for the same.
 """
 
 import ssl
 from http import HTTPStatus
+from typing import Any
 
 import msgspec
 
 from farmlokal.platform.clock import SystemClock
-from farmlokal.suppliers.simulator.behaviour import Behaviour
+from farmlokal.suppliers.simulator.behaviour import Behaviour, Script
+from farmlokal.suppliers.simulator.faults import FAULTS
+from farmlokal.suppliers.simulator.goods import Goods, generated
+from farmlokal.suppliers.simulator.page import PAGE
 from farmlokal.suppliers.simulator.provider import OAuthProvider
+from farmlokal.suppliers.simulator.supplier import PATHS, SimulatedSupplier
 from farmlokal.suppliers.simulator.wire import Reply, Request, Send, WireServer
 
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
@@ -20,10 +26,14 @@ _steps = msgspec.json.Decoder(list[Behaviour])
 
 
 class Simulator:
-    """An OAuth provider and a resource that wants its tokens."""
+    """An OAuth provider, a supplier that wants its tokens, and a resource that only looks at them. Without
+    `goods` they are generated."""
 
-    def __init__(self, provider: OAuthProvider | None = None) -> None:
-        self.provider = provider or OAuthProvider(SystemClock())
+    def __init__(self, provider: OAuthProvider | None = None, goods: Goods | None = None) -> None:
+        clock = SystemClock()
+        self.provider = provider or OAuthProvider(clock)
+        self.supplier = SimulatedSupplier(self.provider, clock, goods or generated(clock.today()))
+        self.scripts: dict[str, Script] = {"token": self.provider.script, **self.supplier.scripts}
         self.canaries = 0
         """How many followed a redirect."""
         self.resources: dict[int, int] = {}
@@ -49,8 +59,12 @@ class Simulator:
                 return Reply.json({})
             case "GET", "/healthz":
                 return Reply.json({"status": "ok"})
-            case _, "/control" | "/control/token" | "/control/revoke":
-                return self._control(request)
+            case "GET", "/":
+                return Reply(PAGE.encode(), headers=(("content-type", "text/html; charset=utf-8"),))
+            case "GET", path if path in PATHS:
+                return await self.supplier.answer(request)
+        if request.path == "/control" or request.path.startswith("/control/"):
+            return self._control(request)
         return Reply.json({"error": "not found"}, HTTPStatus.NOT_FOUND)
 
     def _resource(self, request: Request) -> Reply:
@@ -61,25 +75,44 @@ class Simulator:
         return Reply.json({}, status, ("www-authenticate", 'Bearer error="invalid_token"'))
 
     def _control(self, request: Request) -> Reply:
-        if request.method == "PUT" and request.path == "/control/token":
-            try:
-                self.provider.script.play(_steps.decode(request.body))
-            except msgspec.MsgspecError as error:
-                return Reply.json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
-        elif request.method == "POST" and request.path == "/control/revoke":
-            self.provider.revoke()
-        elif request.method != "GET" or request.path != "/control":
-            return Reply.json({"error": "not allowed"}, HTTPStatus.METHOD_NOT_ALLOWED)
-        return Reply.json(
-            {
-                "token": {
-                    "calls": len(self.provider.calls) + self.provider.in_flight,
-                    "inFlight": self.provider.in_flight,
-                    "mostInFlight": self.provider.most_in_flight,
-                    "issued": len(self.provider.issued),
-                    "byBehaviour": self.provider.script.counts,
-                },
-                "resource": {str(status): count for status, count in self.resources.items()},
-                "canaries": self.canaries,
-            }
-        )
+        what = request.path.removeprefix("/control").removeprefix("/")
+        match request.method, what:
+            case "GET", "":
+                pass
+            case "PUT", name if name in self.scripts:
+                try:
+                    self.scripts[name].play(_steps.decode(request.body))
+                except msgspec.MsgspecError as error:
+                    return Reply.json({"error": str(error)}, HTTPStatus.BAD_REQUEST)
+            case "POST", "revoke":
+                self.provider.revoke()
+            case "POST", "heal":
+                for script in self.scripts.values():
+                    script.play([])
+            case _:
+                return Reply.json({"error": "not allowed"}, HTTPStatus.METHOD_NOT_ALLOWED)
+        return Reply.json(self._told())
+
+    def _told(self) -> dict[str, Any]:
+        """What was asked so far, and what may be chosen."""
+        provider, supplier = self.provider, self.supplier
+        return {
+            "token": {
+                "calls": len(provider.calls) + provider.in_flight,
+                "inFlight": provider.in_flight,
+                "mostInFlight": provider.most_in_flight,
+                "issued": len(provider.issued),
+                "byBehaviour": provider.script.counts,
+            },
+            "supplier": {
+                "calls": len(supplier.calls),
+                "inFlight": supplier.in_flight,
+                "mostInFlight": supplier.most_in_flight,
+                "refusedTokens": supplier.refused,
+                "byBehaviour": {name: script.counts for name, script in supplier.scripts.items()},
+            },
+            "resource": {str(status): count for status, count in self.resources.items()},
+            "canaries": self.canaries,
+            "endpoints": [*self.scripts],
+            "faults": [*FAULTS],
+        }

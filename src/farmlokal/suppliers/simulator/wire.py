@@ -8,10 +8,11 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from typing import Any
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -75,10 +76,10 @@ class Line:
         self._writer.transport.abort()
 
 
-Send = Callable[[Line], Awaitable[None]]
+Send = Callable[[Line], Coroutine[Any, Any, None]]
 """Sends something other than an honest reply; the connection is closed after it."""
 
-Answer = Callable[[Request], Awaitable[Reply | Send]]
+Answer = Callable[[Request], Coroutine[Any, Any, Reply | Send]]
 
 
 class WireServer:
@@ -115,12 +116,23 @@ class WireServer:
                 while (request := await _read(reader)) is not None:
                     answer = await self._answer(request)
                     if not isinstance(answer, Reply):
-                        await answer(Line(writer))
+                        await _while_there(reader, answer(Line(writer)))
                         return
                     writer.write(answer.head() + (b"" if request.method == "HEAD" else answer.body))
                     await writer.drain()
         finally:
             writer.close()
+
+
+async def _while_there(reader: asyncio.StreamReader, sending: Coroutine[Any, Any, None]) -> None:
+    """Send until all is sent, or the other side has left: it waits for nobody who does not wait."""
+    tasks = {asyncio.ensure_future(sending), asyncio.ensure_future(reader.read(1))}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _read(reader: asyncio.StreamReader) -> Request | None:
