@@ -97,7 +97,7 @@ types: $(VENV)/dev.stamp  ## type check
 imports: $(VENV)/dev.stamp  ## who may import whom
 	@$(IMPORTS)
 
-bench: $(VENV)/dev.stamp  ## the benchmarks, a quarter of an hour; results and a page in bench/results
+bench: $(VENV)/dev.stamp  ## the benchmarks; results and a page in bench/results
 	@$(BIN)/python -m bench.speed $(ARGS)
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.token_speed

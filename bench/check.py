@@ -15,11 +15,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from bench.processes import leave_when_told
 from bench.report import ROOT, machine
 from bench.speed import PRODUCTS, measure, show
 
 TOLERANCE = 0.25
-"""More than what two runs of the same code differ by on a shared machine (docs/benchmarks.md)."""
+"""A guess, until runs of the same code on two days say by how much their ratios differ."""
 
 ROUNDS = 5
 GUARDED = {"hot page": "nginx", "hot mix": "nginx", "304": "nginx", "detail": "nginx", "misses": "bare"}
@@ -37,6 +38,7 @@ def main() -> None:
     committed = _committed()
     if fault := incomparable(committed["machine"], machine()):
         sys.exit(f"bench-check: {fault}; run `make bench` here and commit its results")
+    leave_when_told()
     fresh = measure(committed["parameters"].get("products", PRODUCTS), given.rounds, 1, GUARDED)
     show(fresh["results"])
     if slower := regressions(committed["results"], fresh["results"], given.tolerance):

@@ -87,7 +87,9 @@ def field(folder: Path, filled: Catalogue, valkey: Valkey, core: int | None, wor
         servers = {}
 
         def start(name: str, port: int, command: Sequence[str | Path], own: Mapping[str, str]) -> None:
-            servers[name] = Contender(port, stack.enter_context(started(command, own, core)))
+            servers[name] = Contender(
+                port, stack.enter_context(started(command, own, core, folder / f"{name}.log"))
+            )
             asyncio.run(listening(port, servers[name].process))
 
         port = free_port()

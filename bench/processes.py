@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -17,6 +18,11 @@ COMMAND_S = 420  # a million products take three minutes
 SETTINGS = ("FARMLOKAL_", "DB_", "REDIS_URL", "PORT")  # what the caller's environment may have set
 NO_LIMIT = "1000000/1s;burst=1000000"
 """A rate limit that is counted and refuses nobody."""
+
+
+def leave_when_told() -> None:
+    """SIGTERM ends a bench as Ctrl-C does, so that its servers are stopped with it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 def module(*words: str) -> list[str]:
@@ -47,22 +53,25 @@ def client(settings: Mapping[str, str], *scopes: str) -> dict[str, str]:
 
 @contextmanager
 def started(
-    command: Sequence[str | Path], settings: Mapping[str, str], core: int | None, cwd: Path = ROOT
+    command: Sequence[str | Path], settings: Mapping[str, str], core: int | None, log: Path | None = None
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    """A server as a process of its own, on its core from its first moment; stopped as an operator would."""
+    """A server as a process of its own, on its core from its first moment; stopped as an operator would. What
+    it prints goes to `log`, or nowhere."""
 
     def pin() -> None:
         if core is not None:
             os.sched_setaffinity(0, {core})
 
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=settings,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        preexec_fn=pin,
-    )
+    with Path(log or os.devnull).open("ab") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=settings,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            preexec_fn=pin,
+        )
     try:
         yield process
     finally:

@@ -19,7 +19,7 @@ import uvloop
 from bench.catalogue import DURABLE, catalogue
 from bench.contenders import SECRET_KEY, WEBHOOK_SECRET
 from bench.load import family
-from bench.processes import client, environment, free_port, listening, module, started
+from bench.processes import client, environment, free_port, leave_when_told, listening, module, started
 from bench.report import RESULTS, table, write
 from bench.speed import resident_mb
 from farmlokal.loadtest import Credentials, Goal, Plan, Tally, page, parse_goal, parse_mix, run, text
@@ -45,6 +45,7 @@ def main() -> None:
     arguments.add_argument("--cold-only", action="store_true", help="without the climb and the overload")
     given = arguments.parse_args()
     goals = [parse_goal(each) for each in GOALS]
+    leave_when_told()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farmlokal-bench-")))
         filled = stack.enter_context(catalogue(given.products, environment(folder), DURABLE))

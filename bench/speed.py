@@ -25,7 +25,7 @@ from bench import page, workloads
 from bench.catalogue import DURABLE, catalogue
 from bench.contenders import Bare, Field, bare, field
 from bench.load import Asked, Load, collect, family, request, send
-from bench.processes import cores, environment
+from bench.processes import cores, environment, leave_when_told
 from bench.report import RESULTS, Spread, read, table, write
 from bench.workloads import CALLERS, Workload, hot, misses, mix, named, not_modified, places
 from tests.support.servers.valkey import Valkey
@@ -58,6 +58,7 @@ def main() -> None:
     chosen = given.only.split(",") if given.only else list(NAMES)
     if unknown := set(chosen) - set(NAMES):
         sys.exit(f"speed: no workload {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    leave_when_told()
     run = measure(given.products, given.rounds, given.workers, chosen)
     show(run["results"])
     name = "speed" if given.workers == 1 else f"speed_{given.workers}_workers"

@@ -120,6 +120,8 @@ async def misses(
     for name, requests in asked.items():
         some = [next(requests) for _ in range(SAMPLE)]
         answers = await collect(of.servers[name].port, some)
+        if any(each.status != 200 for each in answers):
+            print((of.folder / f"{name}.log").read_text(errors="replace")[-2_000:])
         rows[name] = [msgspec.json.decode(_good(each, name).body)["data"] for each in answers]
     for own, theirs in zip(rows["ours"], rows["express"], strict=True):
         if own != theirs:
