@@ -204,6 +204,7 @@ class OpsRoutes:
                 Metrics,
                 "operations",
                 scope=SCOPE if self._authorize else "",
+                text_type=exposition.MEDIA_TYPE,
             ),
         ]
 

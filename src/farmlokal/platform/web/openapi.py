@@ -27,8 +27,8 @@ class Operation:
     `parameters` stand in the query, `path_parameters` in the path; `answer` is the struct of the `status`,
     None for no body; `refusals` are the statuses it may refuse with, besides those that every endpoint may;
     `more_headers` are the headers of the 200 that others have not; a `limited` one spends the caller's quota.
-    A `body` says what is to be sent; `scope` is what a bearer token needs; one with `client_authentication`
-    takes the credentials of a client instead.
+    `text_type` is the media type of a form that is plain text. A `body` says what is to be sent; `scope` is
+    what a bearer token needs; one with `client_authentication` takes the credentials of a client instead.
     """
 
     path: str
@@ -49,6 +49,7 @@ class Operation:
     method: str = "GET"
     status: HTTPStatus = HTTPStatus.OK
     media_type: str = "application/json"
+    text_type: str = ""
     body: "Body | None" = None
     headers: Sequence[Mapping[str, Any]] = ()
     scope: str = ""
@@ -211,6 +212,8 @@ def _success(operation: Operation, references: Mapping[type, Any]) -> dict[str, 
         if operation.example is not None:
             content["example"] = operation.example
         answered["content"] = {operation.media_type: content}
+        if operation.text_type:
+            answered["content"][operation.text_type] = {"schema": {"type": "string"}}
     return answered
 
 
