@@ -272,6 +272,8 @@ def test_part_of_a_supplier_is_not_all_of_it(fresh_database: FreshDatabase, outs
         outside.play(*bodies, at="dummyjson")
         job = await done(sync, "external")
         assert job.reason == "only 30 of 40 items came, so nothing is taken as vanished"
+        assert job.diff is not None
+        assert (job.diff.vanished, job.diff.complete) == (0, False)
         assert catalogue(fresh_database) == before
 
     with_sync(fresh_database, outside, work)

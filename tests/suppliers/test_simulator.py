@@ -110,7 +110,7 @@ def test_it_sells_in_three_formats(simulator: Running) -> None:
     control(simulator, "/heal")
     assert get("/records").status_code == 200
     told = control(simulator)
-    assert told["supplier"]["byBehaviour"]["datagovin"] == {"honest": 4, "500": 2}
+    assert told["supplier"]["byBehaviour"]["datagovin"] == {"honest": 3, "500": 2}
     assert (told["endpoints"], "drip" in told["faults"]) == (["token", *FORMATS], True)
     page = get("/").text
     assert "/control/" in page

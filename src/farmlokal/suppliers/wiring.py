@@ -94,9 +94,8 @@ class Suppliers:
         self._token = token
         self._clock = clock
         self._every_s = every_s
-        self._http = HttpClient(
-            PLACES * max(1, len(addresses)), PLACES, reaches=lambda address: is_allowed(address, networks)
-        )
+        most = (PLACES + 1) * max(1, len(addresses))  # one more is a sync's: nobody waits for one
+        self._http = HttpClient(most, PLACES, reaches=lambda address: is_allowed(address, networks))
         external = next((each for each in addresses if each.name == EXTERNAL), None)
         self._ways = {}
         for each in addresses:
