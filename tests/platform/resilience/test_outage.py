@@ -32,7 +32,7 @@ class Record:
     @property
     def open_s(self) -> float:
         """How long the circuit was or is open after its last opening."""
-        return 5.0 * 2 ** (len(self.opened) - 1)
+        return 5 * 2.0 ** (len(self.opened) - 1)
 
 
 def outage(*, warm_s: int, takes_s: float, failure: Exception, questions: int) -> Record:
