@@ -1,9 +1,10 @@
 """What `/api/products` costs beside a supplier that is slow, dead or hostile.
 
-One server on one core, the load on the other. A pair is two runs with the same callers: many of one hot
-page, and a few of `/external/products`, each with a question of its own. In one run the supplier is well, in
-the other it is not; which comes first alternates. Reported are the ratio of the processor time an answer and
-that of the 99th percentile of a prober, each pair on its own, and the memory of the worker.
+Two servers on one core, each with a simulated supplier of its own, the load on the other core. A pair is a
+run of each, with the same callers: many of one hot page, and a few of `/external/products`, each with a
+question of its own. The supplier of one is well, that of the other is not; whose turn is first alternates.
+Two servers, and not one whose supplier falls ill and recovers: its circuit would still be open when it is
+measured as well. In the first row both are well, so it tells how far two equal servers are apart.
 """
 
 import argparse
@@ -29,11 +30,11 @@ from farmlokal.outside import settings_for
 PAIRS = 9
 RUN_S = 2.0
 CALLERS_S = 20  # calls of /external/products a second
-PROBE_S = 0.01
+PROBE_S = 0.005
 PRODUCTS = 5000
 PAGE = "/api/products?limit=20"
-WELL: list[dict[str, object]] = []
 TROUBLES: dict[str, list[dict[str, object]]] = {
+    "well": [],
     "slow (3 s)": [{"latencyS": 3}],
     "dead (hangs)": [{"fault": "hang"}],
     "resets": [{"fault": "reset"}],
@@ -47,7 +48,15 @@ class Run(NamedTuple):
 
     cpu_us: float
     p99_ms: float
-    rss_mb: float
+    peak_mb: float
+
+
+class Side(NamedTuple):
+    """A server and its supplier."""
+
+    port: int
+    outside: int
+    server: "subprocess.Popen[bytes]"
 
 
 def main() -> None:
@@ -60,10 +69,8 @@ def main() -> None:
     if load_core is not None:
         os.sched_setaffinity(0, {load_core})
     measured: dict[str, list[tuple[Run, Run]]] = {}
-    with tempfile.TemporaryDirectory(prefix="farmlokal-bench-") as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(prefix="farmlokal-bench-") as name:
         settings = environment(Path(name)) | {"FARMLOKAL_SUPPLIER_SYNC_HOURS": "0"}
-        outside = free_port()
-        settings |= settings_for(outside)
         for command in (["migrate"], ["seed", "--products", str(PRODUCTS)]):
             subprocess.run(
                 [sys.executable, "-m", "farmlokal", *command],
@@ -72,53 +79,48 @@ def main() -> None:
                 check=True,
                 timeout=120,
             )
-        stack.enter_context(
-            started(module("farmlokal", "simulator", "--port", str(outside)), settings, load_core)
-        )
-        for trouble in TROUBLES:
-            # A server for each: what one trouble leaves behind is no other's.
-            with ExitStack() as one:
-                port = free_port()
-                serve = ["farmlokal", "serve", "--port", str(port)]
-                server = one.enter_context(started(module(*serve), settings, ours_core))
-                measured[trouble] = asyncio.run(_pairs(port, outside, server, trouble, given.pairs))
+        for trouble, steps in TROUBLES.items():
+            # Fresh ones for each: what one trouble leaves behind is no other's.
+            with ExitStack() as stack:
+                well, ill = (_side(stack, settings, ours_core, load_core) for _ in range(2))
+                measured[trouble] = asyncio.run(_pairs(well, ill, steps, given.pairs))
     _report(measured, load_core is not None)
 
 
-async def _pairs(
-    port: int, outside: int, server: "subprocess.Popen[bytes]", trouble: str, pairs: int
-) -> list[tuple[Run, Run]]:
-    await listening(port, server)
-    await _run(port, outside, server, WELL, count())  # warms up
-    found, numbers = [], count(1)
+def _side(stack: ExitStack, settings: dict[str, str], ours_core: int | None, load_core: int | None) -> Side:
+    outside, port = free_port(), free_port()
+    simulate = ["farmlokal", "simulator", "--port", str(outside)]
+    stack.enter_context(started(module(*simulate), settings, load_core))
+    serve = ["farmlokal", "serve", "--port", str(port)]
+    server = stack.enter_context(started(module(*serve), settings | settings_for(outside), ours_core))
+    return Side(port, outside, server)
+
+
+async def _pairs(well: Side, ill: Side, steps: list[dict[str, object]], pairs: int) -> list[tuple[Run, Run]]:
+    numbers, found = count(), []
+    for side in (well, ill):
+        await listening(side.port, side.server)
+        await _run(side, numbers)  # warms up
+    await _play(ill.outside, steps)
     for turn in range(pairs):
-        both = {}
-        for well in (True, False) if turn % 2 else (False, True):
-            steps = WELL if well else TROUBLES[trouble]
-            both[well] = await _run(port, outside, server, steps, numbers)
-        found.append((both[True], both[False]))
+        first, second = (well, ill) if turn % 2 else (ill, well)
+        runs = {first: await _run(first, numbers), second: await _run(second, numbers)}
+        found.append((runs[well], runs[ill]))
     return found
 
 
-async def _run(
-    port: int,
-    outside: int,
-    server: "subprocess.Popen[bytes]",
-    steps: list[dict[str, object]],
-    skip: "count[int]",
-) -> Run:
-    await _play(outside, steps)
+async def _run(side: Side, skip: "count[int]") -> Run:
     ended = asyncio.Event()
-    callers = asyncio.create_task(_callers(port, ended, skip))
-    prober = asyncio.create_task(_probe(port, ended))
-    load: Load = await send(port, [Asked(request(PAGE))], RUN_S, server.pid)
+    callers = asyncio.create_task(_callers(side.port, ended, skip))
+    prober = asyncio.create_task(_probe(side.port, ended))
+    load: Load = await send(side.port, [Asked(request(PAGE))], RUN_S, side.server.pid)
     ended.set()
     times = await prober
     await callers
     if load.wrong:
         sys.exit(f"{len(load.wrong)} wrong answers, the first {load.wrong[0].status}")
-    rss = max(_rss_mb(each) for each in family(server.pid))
-    return Run(load.cpu_s / load.answers * 1e6, statistics.quantiles(times, n=100)[98] * 1e3, rss)
+    peak = max(_peak_mb(each) for each in family(side.server.pid))
+    return Run(load.cpu_s / load.answers * 1e6, statistics.quantiles(times, n=100)[98] * 1e3, peak)
 
 
 async def _callers(port: int, ended: asyncio.Event, skip: "count[int]") -> None:
@@ -127,6 +129,8 @@ async def _callers(port: int, ended: asyncio.Event, skip: "count[int]") -> None:
     while not ended.is_set():
         asked.append(asyncio.create_task(ask(port, f"/external/products?limit=1&skip={next(skip)}")))
         await asyncio.sleep(1 / CALLERS_S)
+    for each in asked:  # who is not answered yet leaves
+        each.cancel()
     await asyncio.gather(*asked, return_exceptions=True)
 
 
@@ -156,9 +160,10 @@ async def _play(outside: int, steps: list[dict[str, object]]) -> None:
         sys.exit(f"the simulator said {status!r}")
 
 
-def _rss_mb(process: int) -> float:
-    pages = int(Path(f"/proc/{process}/statm").read_text(encoding="utf-8").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+def _peak_mb(process: int) -> float:
+    """The most memory that a process ever had."""
+    lines = Path(f"/proc/{process}/status").read_text(encoding="utf-8").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 
 def _report(measured: dict[str, list[tuple[Run, Run]]], pinned: bool) -> None:
@@ -166,7 +171,7 @@ def _report(measured: dict[str, list[tuple[Run, Run]]], pinned: bool) -> None:
     for trouble, pairs in measured.items():
         cpu = Spread.of([bad.cpu_us / good.cpu_us for good, bad in pairs])
         p99 = Spread.of([bad.p99_ms / good.p99_ms for good, bad in pairs])
-        more_mb = max(bad.rss_mb for _, bad in pairs) - pairs[0][0].rss_mb
+        more_mb = pairs[-1][1].peak_mb - pairs[-1][0].peak_mb
         rows.append([trouble, cpu.show(2), p99.show(2), f"{more_mb:+.1f}"])
         results[trouble] = {
             "cpu_ratio": cpu.rounded(3),

@@ -156,13 +156,14 @@ def doctor(env_file: Path | None) -> None:
 
     Each line that fails says what mends it.
     """
-    from farmlokal.outward import examine_upstream
+    from farmlokal.outward import examine_suppliers, examine_upstream
 
     settings = settings_of(env_file)
     for name, value in settings.masked().items():
         click.echo(f"     {name} = {value}")
     findings = asyncio.run(examine(database_of(settings), newest()))
     findings += asyncio.run(examine_upstream(settings))
+    findings += asyncio.run(examine_suppliers(settings, database_of(settings)))
     for finding in findings:
         click.echo(f"{'ok  ' if finding.ok else 'FAIL'} {finding.what}")
     if not all(finding.ok for finding in findings):

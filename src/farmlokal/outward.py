@@ -2,6 +2,8 @@
 composition root that commands need on its own.
 """
 
+from contextlib import AsyncExitStack
+
 from farmlokal.oauth.upstream import (
     MemoryTokenStore,
     RedisTokenStore,
@@ -42,6 +44,22 @@ async def examine_upstream(settings: Settings) -> list[Finding]:
     """What `farmlokal doctor` finds of the provider of upstream tokens, where there is one."""
     endpoint = _endpoint(settings)
     return [] if endpoint is None else [await examine_provider(endpoint)]
+
+
+async def examine_suppliers(settings: Settings, database: Database) -> list[Finding]:
+    """What `farmlokal doctor` finds of the suppliers, by asking each for a page. The database is not used."""
+    clock = SystemClock()
+    token = upstream_of(settings, None, b"", clock)
+    known = suppliers_of(settings, database, token, clock)
+    async with AsyncExitStack() as stack:
+        for part in (token, known):
+            if part is not None:
+                stack.push_async_callback(part.close)
+        if token is not None:
+            await token.open()
+        await known.open(schedule=False)
+        found = await known.probed()
+    return [Finding(each.ok, f"supplier {name}: {each.told}") for name, each in found.items()]
 
 
 def upstream_of(

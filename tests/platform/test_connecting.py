@@ -78,6 +78,9 @@ def test_a_name_is_resolved_once() -> None:
 
 WHOLE = gzip.compress(b"x" * 1000)
 
+EMPTY = WHOLE[:10] + b"\x00\x00\x00\xff\xff" * 2000 + b"\x03\x00" + bytes(8)
+"""A sound stream of 10 kB that unpacks to nothing: after its head, stored blocks of no bytes."""
+
 
 @pytest.mark.parametrize(
     ("body", "most", "fails"),
@@ -88,6 +91,7 @@ WHOLE = gzip.compress(b"x" * 1000)
         pytest.param(WHOLE + b"more", 1000, "coding", id="something after it"),
         pytest.param(b"no gzip", 1000, "coding", id="no gzip"),
         pytest.param(gzip.compress(bytes(50_000_000)), 5_000_000, "too large", id="a bomb"),
+        pytest.param(EMPTY, 5_000, "too large", id="more than the bound for nothing"),
     ],
 )
 def test_gzip_is_unpacked_within_the_bound(body: bytes, most: int, fails: str | None) -> None:

@@ -4,6 +4,7 @@ The token is sent to the supplier behind `/external/products` and to those at th
 would be a secret given away.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import SystemRandom
@@ -28,6 +29,7 @@ from farmlokal.suppliers.external import ExternalProducts, Question
 from farmlokal.suppliers.fetching import Source
 from farmlokal.suppliers.formats import FORMATS
 from farmlokal.suppliers.models import Supplier
+from farmlokal.suppliers.probe import Probe, probe
 from farmlokal.suppliers.products import ProductsPage
 from farmlokal.suppliers.representation import SupplierList, entry
 from farmlokal.suppliers.routes import SupplierRoutes
@@ -94,9 +96,8 @@ class Suppliers:
         self._token = token
         self._clock = clock
         self._every_s = every_s
-        self._http = HttpClient(
-            PLACES * max(1, len(addresses)), PLACES, reaches=lambda address: is_allowed(address, networks)
-        )
+        most = (PLACES + 1) * max(1, len(addresses))  # one more is a sync's: nobody waits for one
+        self._http = HttpClient(most, PLACES, reaches=lambda address: is_allowed(address, networks))
         external = next((each for each in addresses if each.name == EXTERNAL), None)
         self._ways = {}
         for each in addresses:
@@ -124,6 +125,18 @@ class Suppliers:
     def states(self) -> Mapping[str, SupplierState]:
         """For metrics, by name."""
         return {name: way.counts.state(way.breaker.state()) for name, way in self._ways.items()}
+
+    async def probed(self) -> Mapping[str, Probe]:
+        """Ask each for a page, all at once; by our name for it, with its format and host."""
+
+        async def one(way: Way) -> Probe:
+            name = way.address.name
+            setting = "FARMLOKAL_SUPPLIER_URL" if name == EXTERNAL else "FARMLOKAL_SUPPLIERS"
+            return await probe(way.source, setting, self._clock, SystemRandom())
+
+        ways = [way for _, way in sorted(self._ways.items())]
+        names = [f"{way.address.name} ({way.address.format} at {way.address.host})" for way in ways]
+        return dict(zip(names, await asyncio.gather(*map(one, ways)), strict=True))
 
     async def listed(self) -> SupplierList:
         """All of them with their syncs."""

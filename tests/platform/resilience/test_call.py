@@ -461,7 +461,7 @@ def test_nobody_who_waited_for_a_place_calls_into_an_open_circuit() -> None:
         assert kinds(list(outcomes)) == ["UpstreamFailed"] * 20 + ["NotCalled"] * 20
         assert (len(supplier.begun), breaker.state().state) == (20, State.OPEN)
 
-    assert told(story, Bulkhead(places=20, queue=20)).most_under_way == 20
+    assert told(story, Bulkhead(places=20, queue=20, longest_wait_s=1.0)).most_under_way == 20
 
 
 def test_our_own_queue_is_not_the_suppliers_fault() -> None:

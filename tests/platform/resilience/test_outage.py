@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from itertools import count as count_up
 from itertools import pairwise
 
 import pytest
@@ -13,7 +14,8 @@ from tests.support.simulation import elapse, simulate
 
 RATE = 50
 OUTAGE_S = 60
-HEALED_S = 80
+HEALED_S = 10  # beyond the open time and 5 s
+WARM_S = 12  # more than the window of the circuit
 PROBES = 3
 
 
@@ -26,6 +28,11 @@ class Record:
     called: list[float] = field(default_factory=list)
     opened: list[float] = field(default_factory=list)
     good: list[tuple[float, bool]] = field(default_factory=list)
+
+    @property
+    def open_s(self) -> float:
+        """How long the circuit was or is open after its last opening."""
+        return 5 * 2.0 ** (len(self.opened) - 1)
 
 
 def outage(*, warm_s: int, takes_s: float, failure: Exception, questions: int) -> Record:
@@ -47,8 +54,10 @@ def outage(*, warm_s: int, takes_s: float, failure: Exception, questions: int) -
 
     async def go() -> None:
         callers = []
-        for number in range((warm_s + OUTAGE_S + HEALED_S) * RATE):
+        for number in count_up():
             sick = warm_s * RATE <= number < (warm_s + OUTAGE_S) * RATE
+            if number >= (warm_s + OUTAGE_S + 5 + record.open_s + HEALED_S) * RATE:
+                break
             supplier.always, supplier.takes_s = (failure, takes_s) if sick else (None, 0.02)
             callers.append(asyncio.create_task(ask(number)))
             await elapse(1 / RATE)
@@ -72,13 +81,13 @@ MANY = 1_000_000
     ("warm_s", "takes_s", "failure", "questions"),
     [
         pytest.param(0, 0.0, DOWN, MANY, id="cold, at once"),
-        pytest.param(30, 0.0, DOWN, MANY, id="at once"),
+        pytest.param(WARM_S, 0.0, DOWN, MANY, id="at once"),
         pytest.param(0, 0.05, DOWN, MANY, id="cold, quickly"),
-        pytest.param(30, 0.05, DOWN, MANY, id="quickly"),
-        pytest.param(30, 0.05, DOWN, 20, id="quickly, few questions"),
-        pytest.param(30, 1.0, BROKEN, MANY, id="slowly"),
+        pytest.param(WARM_S, 0.05, DOWN, MANY, id="quickly"),
+        pytest.param(WARM_S, 0.05, DOWN, 20, id="quickly, few questions"),
+        pytest.param(WARM_S, 1.0, BROKEN, MANY, id="slowly"),
         pytest.param(0, 1e6, DOWN, MANY, id="cold, never"),
-        pytest.param(30, 1e6, DOWN, 20, id="never, few questions"),
+        pytest.param(WARM_S, 1e6, DOWN, 20, id="never, few questions"),
     ],
 )
 def test_an_outage_is_not_made_worse(warm_s: int, takes_s: float, failure: Exception, questions: int) -> None:
@@ -92,7 +101,6 @@ def test_an_outage_is_not_made_worse(warm_s: int, takes_s: float, failure: Excep
     assert count(record.called, 0, until) <= 1.2 * count(record.offered, 0, until)
     for begin, following in pairwise([*opened, end]):
         assert count(record.called, begin + 1e-6, min(following, end)) <= PROBES
-    open_s = 5 * 2 ** (len(opened) - 1)
-    well = [good for at, good in record.good if at >= end + 5 + open_s]
-    assert len(well) >= 10 * RATE
+    well = [good for at, good in record.good if at >= end + 5 + record.open_s]
+    assert len(well) >= HEALED_S * RATE
     assert sum(well) >= 0.99 * len(well)

@@ -12,8 +12,13 @@ from contextlib import asynccontextmanager
 
 from farmlokal.platform.resilience.failures import NotCalled
 
-PLACES, QUEUE, LONGEST_WAIT_S = 20, 20, 1.0
-"""Our own choice. A call of 0.1 s frees the places of a full queue within 0.1 s."""
+PLACES, QUEUE = 20, 20
+"""Our own choice."""
+
+LONGEST_WAIT_S = 0.04
+"""Whoever is refused is told within 50 ms (requirement), 10 of them for the rest of the way. The queue
+bridges the moment between one call's end and the next one's coming, and is no place to hope in: a longer one
+serves no more callers, only later ones. docs/decisions/0027."""
 
 
 class Bulkhead:

@@ -28,9 +28,10 @@ def generated(today: date, offers: int = OFFERS) -> Goods:
     """So many offers in each format; equal arguments give equal offers."""
     drafts = list(generate(offers, random_seed=5, today=today))
     numbered = list(enumerate(drafts, start=1))
+    more = generate(2 * offers, random_seed=5, today=today)  # a sixth of all is no record, or a second one
     return {
         "dummyjson": [_dummyjson(number, draft) for number, draft in numbered],
-        "datagovin": list(islice(_records(drafts, today), offers)),
+        "datagovin": list(islice(_records(more, today), offers)),
         "shopify": [_shopify(number, draft) for number, draft in numbered],
     }
 
