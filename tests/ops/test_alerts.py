@@ -2,14 +2,20 @@
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
+import msgspec
 import pytest
 
+from farmlokal.app import create_app
 from farmlokal.ops.alerts import TEXTS, WINDOW_S, alerts
 from farmlokal.ops.change import Change
 from farmlokal.platform.exposition import Family, Histogram, Kind, Labels, Sample
 from farmlokal.platform.metrics import BOUNDS_S
+from farmlokal.settings import Settings
 from tests.house.files import ROOT
+from tests.support.asgi import calling
+from tests.support.catalogue import run
 
 Counts = dict[str, float]
 
@@ -185,3 +191,32 @@ def test_every_alert_is_the_same_everywhere() -> None:
     assert sorted(TEXTS) == sorted(re.findall(r"- alert: (\w+)", rules)) == sorted(row[0] for row in rows)
     assert {name: text for name, text, *_ in rows} == TEXTS
     assert all(mend for *_, mend in rows)
+
+
+def test_deployed_files_name_series_that_exist(database_path: Path) -> None:
+    """Every series of the Grafana dashboard and of the rules for Prometheus is one that the program has."""
+
+    settings = Settings.load(
+        {
+            "FARMLOKAL_DATABASE_URL": f"sqlite:///{database_path}",
+            "FARMLOKAL_REDIS_URL": "redis://127.0.0.1:1",
+            "FARMLOKAL_SUPPLIER_URL": "http://127.0.0.1:1/products",
+            "FARMLOKAL_UPSTREAM_TOKEN_URL": "http://127.0.0.1:1/token",
+            "FARMLOKAL_UPSTREAM_CLIENT_ID": "client",
+            "FARMLOKAL_UPSTREAM_CLIENT_SECRET": "secret",
+        }
+    )
+
+    async def go() -> str:
+        async with calling(create_app(settings)) as caller:
+            await caller.get("/api/categories")
+            return (await caller.get("/metrics", headers={"accept": "text/plain"})).text
+
+    there = set(re.findall(r"^# TYPE (\w+)", run(go()), re.MULTILINE))
+    for file in ("deploy/grafana/farmlokal.json", "deploy/prometheus/alerts.yml"):
+        named = set(re.findall(r"\bfarmlokal_\w+", (ROOT / file).read_text(encoding="utf-8")))
+        assert named
+        whole = {re.sub(r"_(bucket|count|sum)$", "", each) for each in named}
+        assert not whole - there, file
+    grafana = msgspec.json.decode((ROOT / "deploy/grafana/farmlokal.json").read_bytes())
+    assert all(target["expr"] for panel in grafana["panels"] for target in panel["targets"])
