@@ -26,6 +26,7 @@ from farmlokal.oauth.routes import OAuthRoutes
 from farmlokal.oauth.scopes import SCOPES
 from farmlokal.oauth.upstream.routes import QUOTA, Authorize, UpstreamRoutes
 from farmlokal.oauth.wiring import Authorization, authorization
+from farmlokal.ops.dashboard.wiring import Dashboard, dashboard
 from farmlokal.ops.families import Sources, families
 from farmlokal.ops.preflight import require_durable, require_schema
 from farmlokal.ops.routes import OpsRoutes
@@ -54,6 +55,7 @@ from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
 from farmlokal.shop.assets import Assets
 from farmlokal.shop.pages import ShopPages
 from farmlokal.shop.routes import ShopRoutes
+from farmlokal.suppliers.wiring import Suppliers
 
 TAGS = {
     "catalogue": "What is for sale: products, sellers, prices.",
@@ -72,7 +74,7 @@ EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit"
 LISTS = ("/api/products", "/api/facets", "/api/categories", "/api/sellers")
 """Paths whose answers are kept whole: public, and good for a second."""
 
-PRIVATE = ("/auth/", "/oauth/")
+PRIVATE = ("/auth/", "/oauth/", "/ops")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
@@ -94,9 +96,8 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     bought = _orders(settings, database, clock, events, keys, oauth, admission)
     loop = LoopDelay(clock)
-    sources = Sources(
-        version("farmlokal"), counts, limits, cached, events, timings, loop, redis, upstream, suppliers.states
-    )
+    counted = (counts, limits, cached, events, timings, loop)
+    sources = Sources(version("farmlokal"), *counted, redis, upstream, suppliers.states)
     workers = Workers(numbers, partial(families, sources))
     ops = OpsRoutes(
         database,
@@ -118,14 +119,16 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
     ]
     ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
 
-    parts = (redis, cache, oauth.server, upstream, suppliers, bought.commits, bought.retention, loop, workers)
+    board = _dashboard(settings, oauth, keys, clock, workers, suppliers, bought, admission)
+    stores = (redis, cache, oauth.server, upstream, suppliers, bought.commits, bought.retention)
+    parts = (*stores, loop, workers, board.outside, board.live)
     checks = [partial(require_schema, database, schema)]
     if settings.profile == "production":
         checks.append(partial(require_durable, database))
     lives = lifespan(database, checks, parts)
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages]
+    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages, *board.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lives)
     told = settings.log_level == "debug"  # each request in the log, so each goes the long way
     app: ASGIApp = Gate(router, counts, admission, log_requests=told)
@@ -151,6 +154,31 @@ def _edits(database: Database, clock: SystemClock, oauth: Authorization, service
 def _shop(service: Catalogue, cache: Cache[Content]) -> ShopRoutes:
     assets = Assets()
     return ShopRoutes(ShopPages(service, cache, assets), assets)
+
+
+def _dashboard(
+    settings: Settings,
+    oauth: Authorization,
+    keys: Sequence[bytes],
+    clock: SystemClock,
+    workers: Workers,
+    suppliers: Suppliers,
+    bought: OrdersFeature,
+    admission: Admission | None,
+) -> Dashboard:
+    supplier = settings.supplier_url
+    return dashboard(
+        oauth.server,
+        keys,
+        clock,
+        workers.families,
+        suppliers,
+        bought.repair,
+        admission,
+        development=settings.profile == "development",
+        public_url=settings.public_url,
+        supplier_url=None if supplier is None else supplier.get_secret_value(),
+    )
 
 
 def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:

@@ -40,6 +40,7 @@ _PAGES = {
     "/external/products": "what the supplier has",
     "/auth/token": "the token for the supplier, for callers on this machine",
     "/docs": "the API",
+    "/ops": "this server, live",
     "/readyz": "health",
 }
 

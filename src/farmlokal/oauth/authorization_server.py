@@ -148,8 +148,19 @@ class AuthorizationServer:
         """A client's own token counts no more, in every process within a second; any other text is no error
         (RFC 7009 §2.2). Raises `OAuthRefusal`."""
         claims = await self._read(form)
-        if claims is None or claims.client_id != client.client_id:
-            return
+        if claims is not None and claims.client_id == client.client_id:
+            await self.withdraw(claims)
+
+    async def standing(self, claims: Claims) -> RegisteredClient | None:
+        """The client of claims that we signed and that are in time; None where they count no more. Raises
+        `Unavailable`."""
+        snapshot = await self._registry.current()
+        if claims.client_id not in snapshot.clients:  # it may be a moment old
+            snapshot = await self._registry.anew()
+        return counts(claims, snapshot)
+
+    async def withdraw(self, claims: Claims) -> None:
+        """These claims count no more, in every process within a second."""
         now_us = self._clock.now_us()
 
         async def work(tx: Transaction) -> None:
@@ -160,7 +171,7 @@ class AuthorizationServer:
         except DuplicateKey:
             return
         await self._registry.reach(version)
-        self._log.info("token revoked", client_id=client.client_id, jti=claims.jti)
+        self._log.info("token revoked", client_id=claims.client_id, jti=claims.jti)
 
     async def key_set(self) -> dict[str, list[Any]]:
         """The keys that tokens are checked with."""

@@ -117,6 +117,11 @@ def _stores(of: Sources) -> Iterator[Family]:
             for sample in times.samples(BOUNDS_S, (("kind", what), ("outcome", outcome)))
         ],
     )
+    yield _gauge(
+        "farmlokal_database_in_flight",
+        "Reads and transactions under way, those that wait for a connection included.",
+        of.database.in_flight,
+    )
     if of.redis is not None:
         state = of.redis.state()
         yield Family("farmlokal_redis_up", Kind.LEAST, "Whether Redis is used.", [Sample(int(state.up))])

@@ -30,6 +30,7 @@ class OrdersFeature(NamedTuple):
     operations: list[Operation]
     commits: SharedCommits
     retention: Retention
+    repair: Repair
 
 
 def sources(secrets: Sequence[bytes], foreign: Sequence[tuple[str, bytes]]) -> Mapping[str, Source]:
@@ -57,9 +58,10 @@ def orders(
     """All of it. Nothing happens before the parts are opened."""
     commits, letters = SharedCommits(Inbox(database, clock).record), DeadLetters(database, clock)
     receiver, cursors = Receiver(commits.submit, letters, counts, clock), CursorCodec(keys)
+    repair = Repair(letters, receiver, cursors)
     operations = [
         *WebhookRoutes(receiver, senders, charge).operations,
         *OrderRoutes(authorize, Orders(OrderReader(database), cursors)).operations,
-        *RepairRoutes(authorize, Repair(letters, receiver, cursors)).operations,
+        *RepairRoutes(authorize, repair).operations,
     ]
-    return OrdersFeature(operations, commits, Retention(database, clock, retention_days))
+    return OrdersFeature(operations, commits, Retention(database, clock, retention_days), repair)

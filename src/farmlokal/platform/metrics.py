@@ -29,10 +29,12 @@ METHODS = frozenset(("GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS")
 
 
 class Timings:
-    """Durations in seconds by two names of ours. Bounded: callers choose neither."""
+    """Durations in seconds by two names of ours, and how much is under way. Bounded: callers choose neither
+    name."""
 
     def __init__(self) -> None:
         self.by_name: dict[tuple[str, str], Histogram] = {}
+        self.in_flight = 0
 
     def add(self, what: str, outcome: str, seconds: float) -> None:
         """Record one."""

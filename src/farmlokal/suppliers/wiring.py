@@ -31,10 +31,10 @@ from farmlokal.suppliers.formats import FORMATS
 from farmlokal.suppliers.models import Supplier
 from farmlokal.suppliers.probe import Probe, probe
 from farmlokal.suppliers.products import ProductsPage
-from farmlokal.suppliers.representation import SupplierList, entry
+from farmlokal.suppliers.representation import Job, SupplierList, entry
 from farmlokal.suppliers.routes import SupplierRoutes
 from farmlokal.suppliers.schedule import Schedule
-from farmlokal.suppliers.sync import SupplierSync
+from farmlokal.suppliers.sync import SupplierSync, Turn
 from farmlokal.suppliers.sync_routes import Authorize, SyncRoutes
 
 EXTERNAL, EXTERNAL_FORMAT = "external", "dummyjson"
@@ -158,6 +158,18 @@ class Suppliers:
                 for name, way in self._ways.items()
             ]
         )
+
+    async def begin(self, name: str) -> Job:
+        """Start a sync in the background. Raises `NotFound`, and `Conflict` while one is under way."""
+        return await self._run(await self.sync.begin(name, dry_run=False))
+
+    async def approve(self, identity: int) -> Job:
+        """Let a job that waits go on. Raises `NotFound`, and `Conflict` for one that does not wait."""
+        return await self._run(await self.sync.approve(identity))
+
+    async def _run(self, turn: Turn) -> Job:
+        self._schedule.run(turn)
+        return await self.sync.job(turn[0].id)
 
     def operations(self, authorize: Authorize) -> list[Operation]:
         """Every endpoint with its description."""

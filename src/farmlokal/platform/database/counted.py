@@ -62,6 +62,7 @@ class CountedDatabase:
     ) -> list[Row]:
         """See `Database`."""
         began, outcome = perf_counter(), "failed"
+        self._timings.in_flight += 1
         try:
             rows = await self._database.fetch_all(sql, parameters, stale_ok=stale_ok, limit_s=limit_s)
             outcome = "done"
@@ -70,11 +71,13 @@ class CountedDatabase:
             outcome = "out of time"
             raise
         finally:
+            self._timings.in_flight -= 1
             self._timings.add("read", outcome, perf_counter() - began)
 
     async def write(self, work: Work[T], *, bulk: bool = False) -> T:
         """See `Writer`. What the work itself raises is counted as refused."""
         began, outcome = perf_counter(), "refused"
+        self._timings.in_flight += 1
         try:
             done = await self._database.write(work, bulk=bulk)
             outcome = "done"
@@ -83,6 +86,7 @@ class CountedDatabase:
             outcome = "failed"
             raise
         finally:
+            self._timings.in_flight -= 1
             self._timings.add("write", outcome, perf_counter() - began)
 
     def bulk_load(self, table: str) -> AbstractAsyncContextManager[Writer]:

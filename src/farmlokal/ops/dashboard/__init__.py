@@ -1,0 +1,1 @@
+"""`/ops`: the live dashboard for whoever runs the shop."""
