@@ -49,7 +49,7 @@ async def session(caller: httpx2.AsyncClient, known: Known) -> tuple[dict[str, s
 
 async def looks(caller: httpx2.AsyncClient, cookie: str) -> int:
     """The status for whoever has this cookie."""
-    answer = await caller.get("/ops/state", headers={"cookie": f"farmlokal-ops={cookie}"})
+    answer = await caller.get("/ops/state", headers={b"cookie": f"farmlokal-ops={cookie}".encode("latin-1")})
     return answer.status_code
 
 
@@ -247,6 +247,7 @@ def test_in_development_whoever_is_here_looks(database_path: Path) -> None:
                 page = await caller.get("/ops")
                 word = page.text.partition('data-csrf="')[2].partition('"')[0]
                 cookie = {"cookie": page.headers["set-cookie"].partition(";")[0]}
+                caller.cookies.clear()  # each request says itself which it brings
                 state = (await caller.get("/ops/state", headers=cookie)).json()
                 assert "dummyjson" in state["switches"]["endpoints"]
 
