@@ -43,5 +43,5 @@ class Assets:
     def content(self, named: str) -> tuple[Content, str]:
         """The file of a versioned name, and its media type. Raises `NotFound`."""
         if named not in self._contents:
-            raise NotFound("There is no such file.")
+            raise NotFound("There is no file of this name.")
         return self._contents[named], MEDIA_TYPES[Path(named).suffix]
