@@ -101,7 +101,8 @@ def _side(
 async def _pairs(well: Side, ill: Side, steps: list[dict[str, object]], pairs: int) -> list[tuple[Run, Run]]:
     numbers, found = count(), []
     for side in (well, ill):
-        await _listening(side.port, side.server)
+        for port in (side.outside, side.port):
+            await _listening(port, side.server)
         await _run(side, numbers)  # warms up
     await _play(ill.outside, steps)
     for turn in range(pairs):
