@@ -99,7 +99,8 @@ def _side(stack: ExitStack, settings: dict[str, str], ours_core: int | None, loa
 async def _pairs(well: Side, ill: Side, steps: list[dict[str, object]], pairs: int) -> list[tuple[Run, Run]]:
     numbers, found = count(), []
     for side in (well, ill):
-        await listening(side.port, side.server)
+        for port in (side.outside, side.port):
+            await listening(port, side.server)
         await _run(side, numbers)  # warms up
     await _play(ill.outside, steps)
     for turn in range(pairs):
