@@ -1,6 +1,7 @@
 """Calls over real HTTP to someone who does everything wrong."""
 
 import asyncio
+import json
 import ssl
 import time
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farmlokal.platform.http_client import HttpClient, HttpFailed
+from farmlokal.platform.http_client import SMALL_BYTES, HttpClient, HttpFailed
 from farmlokal.platform.metrics import memory
 from farmlokal.suppliers.simulator import FAULTS, Behaviour
 from farmlokal.suppliers.simulator.faults import BOMB_BYTES
@@ -166,3 +167,32 @@ def test_a_caller_who_gives_up_leaves_nothing_open(outside: Running) -> None:
             await http.close()
 
     run(go())
+
+
+@pytest.mark.parametrize("members", [1, 30_000])
+def test_a_long_body_asks_before_it_grows(outside: Running, members: int) -> None:
+    """A body is read to its first 256 kB and then waits until it may grow; a shorter one does not ask."""
+    body = json.dumps(["a member"] * members)
+    outside.play(Behaviour(body=body))
+
+    async def go() -> None:
+        asked, may = asyncio.Event(), asyncio.Event()
+
+        async def grow() -> None:
+            asked.set()
+            await may.wait()
+
+        http = HttpClient(1)
+        await http.open()
+        reading = asyncio.create_task(
+            http.call("POST", outside.token_url, {}, within_s=BUSY_S, body_bytes=len(body), grow=grow)
+        )
+        if len(body) > SMALL_BYTES:
+            await asyncio.wait_for(asked.wait(), BUSY_S)
+            assert not reading.done()
+            may.set()
+        assert (await reading).body.decode() == body
+        assert asked.is_set() == (len(body) > SMALL_BYTES)
+        await http.close()
+
+    run(go(), 60)

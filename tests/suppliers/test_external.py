@@ -21,7 +21,7 @@ from farmlokal.platform.metrics import memory
 from farmlokal.settings import Settings
 from farmlokal.suppliers.simulator import FAULTS, Behaviour
 from farmlokal.suppliers.simulator.faults import BOMB_BYTES
-from tests.faults.processes import wait_until
+from tests.faults.processes import OwnedProcess, wait_until
 from tests.support.asgi import alive, application, calling
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
@@ -285,6 +285,33 @@ def test_memory_is_bounded(outside: Running, app: ASGIApp) -> None:
         for answer in answers(app, *[f"?skip={skip}" for skip in range(3)]):
             assert is_refusal(answer)
         assert memory().rss - before < min(50_000_000, BOMB_BYTES // 2)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the kernel tells of no peak")
+@pytest.mark.parametrize("fault", ["gzip-bomb", "huge-body"])
+def test_memory_is_bounded_for_many_at_once(
+    outside: Running, database_path: Path, tmp_path: Path, fault: str
+) -> None:
+    """R10: a bomb or a gigabyte for each of twenty callers at once takes no more than 50 MB in all."""
+
+    def peak(process: OwnedProcess) -> int:
+        """The most memory that any of its processes ever had, in bytes."""
+        written = [Path(f"/proc/{each}/status").read_text(encoding="utf-8") for each in process.members()]
+        return max(int(text.partition("VmHWM:")[2].split()[0]) * 1024 for text in written)
+
+    async def storm(port: int) -> set[int]:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=BUSY_S) as caller:
+            asked = [caller.get(f"/external/products?skip={number}") for number in range(100, 120)]
+            return {answer.status_code for answer in await asyncio.gather(*asked)}
+
+    with serving(database_path, tmp_path / "log", outside.settings) as server:
+        with server.caller() as caller:
+            assert caller.ask("/external/products").status == 200
+        before = peak(server.process)
+        outside.play(Behaviour(fault=fault, latency_s=0.3), at="dummyjson")
+        assert run(storm(server.port), 120) == {503}
+        assert outside.ask(lambda: outside.simulator.supplier.most_in_flight) >= 15
+        assert peak(server.process) - before < 50_000_000
 
 
 def on_clock(outside: Running, database: Path, clock: ManualClock) -> ASGIApp:

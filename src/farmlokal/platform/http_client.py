@@ -6,9 +6,10 @@ gigabyte. Its time limits are for one read each; ours ends the call, however bus
 """
 
 import asyncio
+import socket
 import ssl
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,6 +21,18 @@ if TYPE_CHECKING:
 
 IDLE_S = 4.0
 """How long an idle connection is kept: less than servers keep theirs (Node 5 s, nginx 75 s)."""
+
+
+SMALL_BYTES = 262_144
+"""A body that is longer waits for `Grow`. A hundred products of a shop, described at length, are not."""
+
+UNREAD_BYTES = 131_072
+"""What a connection takes in ahead of its reader: the kernel's own choice is up to 6 MB, and an event loop
+reads all that is there before anybody can say stop."""
+
+Grow = Callable[[], Awaitable[object]]
+"""Returns when a body may be longer than `SMALL_BYTES`. Until then no more of it is read, so the other side
+has to keep it: what many bodies take together is bounded like what one takes."""
 
 
 class HttpFailed(Exception):
@@ -63,6 +76,7 @@ class HttpClient:
             max_connections=self._connections,
             max_keepalive_connections=self._idle,
             keepalive_expiry=IDLE_S,
+            socket_options=[(socket.SOL_SOCKET, socket.SO_RCVBUF, UNREAD_BYTES)],
             network_backend=None if self._reaches is None else guarded(self._reaches),
         )
 
@@ -81,10 +95,12 @@ class HttpClient:
         within_s: float,
         body_bytes: int,
         gzip: bool = False,
+        grow: Grow | None = None,
     ) -> HttpAnswer:
         """One attempt: connect, send, read all of it, within `within_s` seconds and `body_bytes` bytes.
 
         With `gzip` the other side may compress; the bound is of what it unpacks to, and holds while it does.
+        `grow` is asked once, for a long body; waiting for it is in `within_s`.
         Raises `HttpFailed`: nothing else comes out of here but a cancellation.
         """
         import httpcore2
@@ -98,7 +114,7 @@ class HttpClient:
                 self._pool.stream(method, url, headers=sent, content=content) as response,
             ):
                 received = _headers(response.headers)
-                body = await _body(response, _unpacking(received, gzip, body_bytes), body_bytes)
+                body = await _body(response, _unpacking(received, gzip), body_bytes, grow)
                 return HttpAnswer(response.status, received, body)
         except NotAllowed:
             raise HttpFailed("address") from None
@@ -127,27 +143,26 @@ def _headers(raw: list[tuple[bytes, bytes]]) -> dict[str, str]:
     return received
 
 
-def _unpacking(headers: Mapping[str, str], gzip: bool, most: int) -> "_Gzip | None":
+def _unpacking(headers: Mapping[str, str], gzip: bool) -> "_Gzip | None":
     """How the body is read; raises `HttpFailed` for a coding that we did not ask for."""
     coding = headers.get("content-encoding", "identity").lower()
     if coding == "identity":
         return None
     if gzip and coding == "gzip":
-        return _Gzip(most)
+        return _Gzip()
     raise HttpFailed("coding")  # unpacking what was not asked for is how bombs go off
 
 
 class _Gzip:
-    """Unpacks at most a byte more than `most`: enough to see that it is too much."""
+    """Unpacks no more than there is room for, and keeps the rest as it came."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._inflate = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
 
-    def unpack(self, chunk: bytes, have: int) -> bytes:
-        """What a chunk adds to the `have` bytes so far."""
+    def unpack(self, chunk: bytes, room: int) -> bytes:
+        """At most `room` bytes (one or more) of what all chunks so far unpack to."""
         try:
-            return self._inflate.decompress(chunk, self._most + 1 - have)
+            return self._inflate.decompress(self._inflate.unconsumed_tail + chunk, room)
         except zlib.error:
             raise HttpFailed("coding") from None
 
@@ -157,14 +172,29 @@ class _Gzip:
             raise HttpFailed("coding")
 
 
-async def _body(response: "httpcore2.Response", gzip: _Gzip | None, most: int) -> bytes:
-    body, came = bytearray(), 0
+async def _body(response: "httpcore2.Response", gzip: _Gzip | None, most: int, grow: Grow | None) -> bytes:
+    body = bytearray()
+    try:
+        await _read(response, gzip, most, grow, body)
+        return bytes(body)
+    finally:
+        body.clear()  # an exception keeps its frames, and what they hold, for as long as anyone keeps it
+
+
+async def _read(
+    response: "httpcore2.Response", gzip: _Gzip | None, most: int, grow: Grow | None, body: bytearray
+) -> None:
+    came, limit = 0, most if grow is None else min(most, SMALL_BYTES)
     async with aclosing(response.aiter_stream()) as chunks:
         async for chunk in chunks:
             came += len(chunk)  # a stream of empty blocks unpacks to nothing, for ever
-            body += chunk if gzip is None else gzip.unpack(chunk, len(body))
-            if max(came, len(body)) > most:
+            # A byte more than the limit is enough to see that it is too much.
+            body += chunk if gzip is None else gzip.unpack(chunk, limit + 1 - len(body))
+            if grow is not None and limit < most and max(came, len(body)) > limit:
+                await grow()
+                limit = most
+                body += b"" if gzip is None else gzip.unpack(b"", limit + 1 - len(body))
+            if max(came, len(body)) > limit:
                 raise HttpFailed("too large")
     if gzip is not None:
         gzip.end()
-    return bytes(body)

@@ -8,6 +8,7 @@ notice it together cost one refresh (`oauth/upstream`).
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -36,6 +37,10 @@ THREAD_BYTES = 65_536
 """Longer bodies are read in a thread: one of 5 MB takes half a second, in which nobody else would be
 answered."""
 
+LARGE_BODIES = 2
+"""Bodies of one supplier that may be long at the same time, until they are read. Twenty bombs at once took
+115 MB, twenty endless bodies 240, where 50 are allowed."""
+
 MARGIN_S = 0.05
 """How long before the end of an attempt the wait for a token ends: the supplier is not blamed for it."""
 
@@ -60,6 +65,7 @@ class SupplierClient:
         self._token = token
         self._counts = counts
         self._clock = clock
+        self._large = asyncio.Semaphore(LARGE_BODIES)
 
     def asking(self, query: Mapping[str, str], read: Callable[[bytes], T]) -> Work[T]:
         """One question, as attempts that may be made one after another. `read` makes a value of the body, or
@@ -69,17 +75,18 @@ class SupplierClient:
         async def attempt(deadline: Deadline) -> T:
             nonlocal renewed
             token = await self._in_time(deadline, self._token.get) if self._token else None
-            answer = await self._send(url, token, deadline)
-            if answer.status == 401 and self._token and token and not renewed:
-                renewed = True
-                await self._replace(self._token, token, deadline)
-                raise UpstreamRefused(401, mended=True)
-            headers = answer.headers
-            check_status(
-                answer.status,
-                parse_retry_after(headers.get("retry-after"), self._clock.now_us(), headers.get("date")),
-            )
-            return await _read(read, answer.body)
+            async with AsyncExitStack() as held:
+                answer = await self._send(url, token, deadline, held)
+                if answer.status == 401 and self._token and token and not renewed:
+                    renewed = True
+                    await self._replace(self._token, token, deadline)
+                    raise UpstreamRefused(401, mended=True)
+                headers = answer.headers
+                check_status(
+                    answer.status,
+                    parse_retry_after(headers.get("retry-after"), self._clock.now_us(), headers.get("date")),
+                )
+                return await _read(read, answer.body)
 
         return attempt
 
@@ -87,14 +94,22 @@ class SupplierClient:
         joint = "&" if "?" in self._url else "?"
         return f"{self._url}{joint}{urlencode(query)}" if query else self._url
 
-    async def _send(self, url: str, token: UpstreamToken | None, deadline: Deadline) -> HttpAnswer:
+    async def _send(
+        self, url: str, token: UpstreamToken | None, deadline: Deadline, held: AsyncExitStack
+    ) -> HttpAnswer:
         headers = {"accept": "application/json", "user-agent": "farmlokal"}
         if token is not None:
             headers["authorization"] = f"Bearer {token.value}"
         begun_s = self._clock.monotonic_s()
         try:
             return await self._http.call(
-                "GET", url, headers, within_s=deadline.remaining_s(), body_bytes=BODY_BYTES, gzip=True
+                "GET",
+                url,
+                headers,
+                within_s=deadline.remaining_s(),
+                body_bytes=BODY_BYTES,
+                gzip=True,
+                grow=lambda: held.enter_async_context(self._large),
             )
         except HttpFailed as failure:
             raise UpstreamFailed(str(failure), retryable=str(failure) in _AGAIN) from None
