@@ -25,7 +25,7 @@ from farmlokal.catalog.listing import FACETS, ListingQuery
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import database_at
 from farmlokal.platform.keyset.cursor import Position
-from tests.support.counted_reads import LIMIT, CountedReads, Page
+from tests.support.counted_reads import LIMIT, SORT_COLUMNS, CountedReads, Page
 
 CURSORS = 200
 PAIRS = 15
@@ -35,15 +35,6 @@ COUNTED = (
     *("", "category=Fruits", "inStock=true", "search=a", "search=mango", "district=Ernakulam"),
     *("state=Kerala", "minPrice=10&maxPrice=100", "near=10.0,76.3&radiusKm=500"),
 )
-
-COLUMNS = {
-    "id": "id",
-    "price": "price_minor",
-    "name": "name_key",
-    "createdAt": "created_at_us",
-    "unitPrice": "unit_price_minor",
-    "harvestedOn": "harvested_on",
-}
 
 
 def main() -> None:
@@ -79,7 +70,7 @@ async def _run(url: str, cursors: int, pairs: int) -> dict[str, Any]:
         draw = random.Random(20261125)
         families = await _families(engine, draw)
         measured = {}
-        for sort in (*COLUMNS, "relevance", "distance"):
+        for sort in (*SORT_COLUMNS, "relevance", "distance"):
             for name, targets in families.items():
                 if not _goes_with(sort, name):
                     continue
@@ -89,7 +80,7 @@ async def _run(url: str, cursors: int, pairs: int) -> dict[str, Any]:
             "products": int(products),
             "families": measured,
             "counts_ms": {target: await _counts(engine, target) for target in COUNTED},
-            "depth": {sort: await _depth(engine, sort, int(products), pairs) for sort in COLUMNS},
+            "depth": {sort: await _depth(engine, sort, int(products), pairs) for sort in SORT_COLUMNS},
         }
     finally:
         await database.close()
@@ -181,7 +172,7 @@ async def _anywhere(engine: CountedReads, sort: str, products: int, draw: random
         return Position(draw.randint(0, 3), identity)
     if sort == "distance":
         return Position(draw.randint(0, 1_000_000), identity)
-    [(key,)] = await engine.rows(f"SELECT {COLUMNS[sort]} FROM products WHERE id = {identity}")
+    [(key,)] = await engine.rows(f"SELECT {SORT_COLUMNS[sort]} FROM products WHERE id = {identity}")
     return Position(None if sort == "id" else key, identity)
 
 
@@ -203,7 +194,7 @@ def _summary(pages: Sequence[Page]) -> dict[str, Any]:
 
 async def _depth(engine: CountedReads, sort: str, products: int, pairs: int) -> dict[str, Any]:
     """Page 1 beside deep ones, in turn, and OFFSET for the record."""
-    query, column = ListingQuery.parse(f"sort={sort}".encode()), COLUMNS[sort]
+    query, column = ListingQuery.parse(f"sort={sort}".encode()), SORT_COLUMNS[sort]
     order = f"ORDER BY {column} IS NULL, {column}, id" if column != "id" else "ORDER BY id"
     found: dict[str, Any] = {}
     for number in DEEP_PAGES:

@@ -15,19 +15,12 @@ from farmlokal.platform.database.sqlite import SqliteDatabase
 from farmlokal.platform.keyset.cursor import Position
 from tests.support.catalogue import connect, new_database, opened, run
 from tests.support.clock import ManualClock
+from tests.support.counted_reads import SORT_COLUMNS
 
 PRODUCTS = 4000
 PAGE = 21
 NAMES = 1000
 """Steps to read the names of the categories, which a repository does once."""
-INDEXED = {
-    "id": "id",
-    "price": "price_minor",
-    "name": "name_key",
-    "createdAt": "created_at_us",
-    "unitPrice": "unit_price_minor",
-    "harvestedOn": "harvested_on",
-}
 
 
 class Meter(SqliteDatabase):
@@ -94,13 +87,13 @@ def _at(path: Path, column: str, descending: bool, share: float) -> Position:
 
 
 @pytest.mark.parametrize("descending", [False, True])
-@pytest.mark.parametrize("sort", INDEXED)
+@pytest.mark.parametrize("sort", SORT_COLUMNS)
 def test_a_deep_page_costs_what_the_first_costs(generated: Path, sort: str, descending: bool) -> None:
     """A page costs the same at any depth: it is read from the index at the cursor's place."""
     query = ListingQuery(sort=sort, descending=descending)
     first = _steps(generated, query, None)
     for share in (0.25, 0.5, 0.9):
-        deep = _steps(generated, query, _at(generated, INDEXED[sort], descending, share))
+        deep = _steps(generated, query, _at(generated, SORT_COLUMNS[sort], descending, share))
         # Up to three ranges are opened where the first page opens one or two.
         assert deep <= 2.5 * first, f"{deep} steps at {share:.0%} of {sort}, {first} at the start"
     # 100 steps a row shown: a scan of the 4,000 rows takes over 40,000.

@@ -16,21 +16,13 @@ from farmlokal.platform.database import database_at
 from farmlokal.platform.keyset.cursor import Position
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
-from tests.support.counted_reads import LIMIT, CountedReads
+from tests.support.counted_reads import LIMIT, SORT_COLUMNS, CountedReads
 from tests.support.servers.mariadb import MariaDb
 
 PRODUCTS = 20_000
 CURSORS = 40
 """Of each query: MariaDB has been seen to choose another plan for a third of the cursors of one."""
 
-COLUMNS = {
-    "id": "id",
-    "price": "price_minor",
-    "name": "name_key",
-    "createdAt": "created_at_us",
-    "unitPrice": "unit_price_minor",
-    "harvestedOn": "harvested_on",
-}
 EXACT = 2 * (LIMIT + 1) + 50
 """Most rows of a page that an index serves: each is looked up with its seller."""
 
@@ -39,8 +31,8 @@ BOUND = 3 * PRODUCTS // SAMPLED_SHARE + 4 * sqrt((LIMIT + 1) * PRODUCTS)
 A scan would read all products at least."""
 
 INDEXED = [
-    *(f"sort={sort}" for sort in COLUMNS),
-    *(f"sort={sort}&category=Fruits" for sort in COLUMNS),
+    *(f"sort={sort}" for sort in SORT_COLUMNS),
+    *(f"sort={sort}&category=Fruits" for sort in SORT_COLUMNS),
     "sort=price&minPrice=20&maxPrice=200",
     "sort=price&minPrice=60&maxPrice=60",
     "sort=harvestedOn&harvestedAfter=2026-11-01",
@@ -100,7 +92,7 @@ async def most_read(reads: CountedReads, target: str, bound: float) -> tuple[int
     for number in range(CURSORS):
         spelled = f"{target}&order={'desc' if number % 2 else 'asc'}"
         query = ListingQuery.parse(spelled.encode())
-        column, identity = COLUMNS[query.sort], draw.randint(1, PRODUCTS)
+        column, identity = SORT_COLUMNS[query.sort], draw.randint(1, PRODUCTS)
         [(key,)] = await reads.rows(f"SELECT {column} FROM products WHERE id = {identity}")
         position = None if number < 2 else Position(None if query.sort == "id" else key, identity)
         near = await reads.near(query)

@@ -16,6 +16,16 @@ from tests.support.clock import ManualClock
 
 LIMIT = 20
 
+SORT_COLUMNS = {
+    "id": "id",
+    "price": "price_minor",
+    "name": "name_key",
+    "createdAt": "created_at_us",
+    "unitPrice": "unit_price_minor",
+    "harvestedOn": "harvested_on",
+}
+"""Of each sort with an index of its own, the column that it reads."""
+
 _READS = (
     *("Handler_read_first", "Handler_read_last", "Handler_read_key", "Handler_read_next"),
     *("Handler_read_prev", "Handler_read_rnd", "Handler_read_rnd_next"),

@@ -25,7 +25,7 @@ from farmlokal.platform.web.answers import held
 from farmlokal.platform.web.body import read_body
 from farmlokal.platform.web.content import Content
 from farmlokal.platform.web.openapi import Body, Operation
-from farmlokal.platform.web.parameters import NotAccepted, Parameter, read
+from farmlokal.platform.web.parameters import Parameter, in_path, read
 
 SCOPE = "catalog:write"
 Authorize = Callable[[Any, str], Awaitable[Principal]]
@@ -98,7 +98,7 @@ class EditRoutes:
 
     async def _change(self, request: Request, kind: str) -> Response:
         by = await self._authorize(request.scope, SCOPE)
-        identity = _path_id(request)
+        identity = in_path(request.path_params, "id", kinds.ID)
         patch = await _document(request, PATCH)
         version = await self._version(request, kind, identity)
         await self._editor.change(by, kind, identity, patch, version)
@@ -106,7 +106,7 @@ class EditRoutes:
 
     async def _delete(self, request: Request, kind: str) -> Response:
         by = await self._authorize(request.scope, SCOPE)
-        identity = _path_id(request)
+        identity = in_path(request.path_params, "id", kinds.ID)
         read(request.scope["query_string"], [])
         version = await self._version(request, kind, identity)
         await self._editor.delete(by, kind, identity, version)
@@ -260,14 +260,6 @@ def _idempotency_key(given: list[str]) -> str:
         fault = Fault("Idempotency-Key", "malformed" if given else "missing", accepted)
         raise Invalid("This needs an Idempotency-Key.", fault)
     return str(match[1] or match[2])
-
-
-def _path_id(request: Request) -> int:
-    try:
-        value: int = kinds.ID.parse(request.path_params["id"])
-    except NotAccepted as refusal:
-        raise Invalid.because([Fault("id", str(refusal), kinds.ID.accepted)]) from None
-    return value
 
 
 _REFUSED = (HTTPStatus.BAD_REQUEST, HTTPStatus.SERVICE_UNAVAILABLE)

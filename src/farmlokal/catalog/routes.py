@@ -14,7 +14,6 @@ from farmlokal.catalog.listing import FACET_PARAMETERS, PARAMETERS
 from farmlokal.catalog.models import SellerKind
 from farmlokal.catalog.service import Catalogue
 from farmlokal.catalog.text import sort_key
-from farmlokal.errors import Fault, Invalid
 from farmlokal.platform.cache import Outcome
 from farmlokal.platform.keyset.parameters import CURSOR, LIMIT
 from farmlokal.platform.web import negotiation
@@ -22,7 +21,7 @@ from farmlokal.platform.web.answers import PUBLIC, REVALIDATE, content_answer, j
 from farmlokal.platform.web.content import Content
 from farmlokal.platform.web.fast_lane import lasting
 from farmlokal.platform.web.openapi import Operation
-from farmlokal.platform.web.parameters import NotAccepted, Parameter, one_of, read
+from farmlokal.platform.web.parameters import Parameter, in_path, one_of, read
 
 _LANG = next(parameter for parameter in PARAMETERS if parameter.name == "lang")
 _PRODUCT_ID = Parameter("id", kinds.ID, "The id of a product.", 1)
@@ -53,14 +52,15 @@ class CatalogueRoutes:
         """GET /api/products/{id}."""
         _accept(request)
         given = read(request.scope["query_string"], [_LANG])
-        product = await self._catalogue.product(_path_id(request), given["lang"])
+        product = await self._catalogue.product(in_path(request.path_params, "id", kinds.ID), given["lang"])
         return json_answer(request, product, REVALIDATE)
 
     async def prices(self, request: Request) -> Response:
         """GET /api/products/{id}/prices."""
         _accept(request)
         given = read(request.scope["query_string"], [LIMIT, CURSOR])
-        page = Content.of(await self._catalogue.prices(_path_id(request), given["limit"], given["cursor"]))
+        product_id = in_path(request.path_params, "id", kinds.ID)
+        page = Content.of(await self._catalogue.prices(product_id, given["limit"], given["cursor"]))
         return content_answer(request, page, PUBLIC, _links(request, page))
 
     async def sellers(self, request: Request) -> Response:
@@ -78,7 +78,8 @@ class CatalogueRoutes:
         """GET /api/sellers/{id}."""
         _accept(request)
         read(request.scope["query_string"], [])
-        return json_answer(request, await self._catalogue.seller(_path_id(request)), REVALIDATE)
+        seller_id = in_path(request.path_params, "id", kinds.ID)
+        return json_answer(request, await self._catalogue.seller(seller_id), REVALIDATE)
 
     async def categories(self, request: Request) -> Response:
         """GET /api/categories."""
@@ -185,14 +186,6 @@ _LAW = (
 def _accept(request: Request) -> None:
     if not negotiation.accepts(", ".join(request.headers.getlist("accept")), "application/json"):
         raise HTTPException(HTTPStatus.NOT_ACCEPTABLE, "This is answered in application/json.")
-
-
-def _path_id(request: Request) -> int:
-    try:
-        value: int = kinds.ID.parse(request.path_params["id"])
-    except NotAccepted as refusal:
-        raise Invalid.because([Fault("id", str(refusal), kinds.ID.accepted)]) from None
-    return value
 
 
 def _found(request: Request, found: CachedAnswer) -> Response:

@@ -27,6 +27,7 @@ from farmlokal.catalog import fulltext, schema
 from farmlokal.catalog.models import PRODUCT_COLUMNS
 from farmlokal.platform.database.json_rows import opaque_text, values
 from farmlokal.platform.database.port import Database, Row, Transaction
+from farmlokal.platform.database.row_changes import change_rows
 
 SELLER_COLUMNS = (
     *("external_key", "kind", "name", "district", "state", "district_key", "state_key"),
@@ -194,12 +195,7 @@ class CatalogueWriter:
         self, tx: Transaction, table: TableClause, keys: Mapping[str, Any], changes: Mapping[str, Any]
     ) -> int:
         """Change the rows whose columns have these values; returns how many they are."""
-        statement = update(table).values({name: bindparam(f"new_{name}") for name in changes})
-        for name in keys:
-            statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
-        given = {f"new_{name}": value for name, value in changes.items()}
-        given |= {f"key_{name}": value for name, value in keys.items()}
-        return await tx.execute(str(statement.compile(dialect=self._dialect)), given)
+        return await change_rows(tx, self._dialect, table, keys, changes)
 
     async def rows(
         self, tx: Transaction, table: TableClause, columns: Sequence[str], keys: Mapping[str, Any]

@@ -29,6 +29,7 @@ from farmlokal.errors import Conflict
 from farmlokal.platform.clock import SystemClock
 from farmlokal.platform.database.json_rows import opaque_text, values
 from farmlokal.platform.database.port import Database, DuplicateKey, Row, Transaction
+from farmlokal.platform.database.row_changes import change_rows
 from farmlokal.suppliers import schema
 from farmlokal.suppliers.jobs import UNFINISHED, Diff, Progress, State
 
@@ -223,12 +224,7 @@ class Journal:
         self, tx: Transaction, table: TableClause, keys: Mapping[str, Any], changes: Mapping[str, Any]
     ) -> int:
         """Change the rows whose columns have these values; returns how many they are."""
-        statement = update(table).values({name: bindparam(f"new_{name}") for name in changes})
-        for name in keys:
-            statement = statement.where(table.c[name] == bindparam(f"key_{name}"))
-        given = {f"new_{name}": value for name, value in changes.items()}
-        given |= {f"key_{name}": value for name, value in keys.items()}
-        return await tx.execute(self._text(statement), given)
+        return await change_rows(tx, self._database.dialect, table, keys, changes)
 
     def _select(
         self, table: TableClause, columns: Sequence[str], wanted: Mapping[str, Sequence[Any]]

@@ -110,6 +110,14 @@ def _unknown(name: str, known: Mapping[str, Parameter]) -> Fault:
     return Fault(name[:100], "unknown", accepted)
 
 
+def in_path(path: Mapping[str, str], name: str, kind: Kind) -> Any:
+    """The value of a parameter that is a part of the path. Raises `Invalid`."""
+    try:
+        return kind.parse(path[name])
+    except NotAccepted as refusal:
+        raise Invalid.because([Fault(name, str(refusal), kind.accepted)]) from None
+
+
 def pairs(query_string: bytes) -> list[tuple[str, str]]:
     """Names and values of an application/x-www-form-urlencoded query, in UTF-8 and nothing else.
 
