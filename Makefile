@@ -19,6 +19,9 @@ export UV_SYSTEM_CERTS := 1
 # A cache on another file system cannot be linked from; copying says nothing about it and works everywhere.
 export UV_LINK_MODE := copy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What was compiled is kept, though images of Python like to forbid it: without, each server that is started compiles
+# everything again, and takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 FORMAT_CHECK = $(BIN)/ruff format --check --quiet .
 LINT = $(BIN)/ruff check --quiet .
