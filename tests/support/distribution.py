@@ -41,10 +41,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Distribution
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tests of faults mostly wait, the others mostly compute. Mixed, each finds a core that is free. The last
-    fifth has none, lest one process is left alone with one."""
+    fifth has none, lest one process is left alone with one; and two that follow each other in a file, as the
+    same on two engines, are far apart, for they need the same at the same time."""
     if not hasattr(config, "workerinput"):
         return
     faults = [item for item in items if item.path.parent == FAULTS]
+    faults = faults[::2] + faults[1::2]
     others = [item for item in items if item.path.parent != FAULTS]
     place = {item: number / len(others) for number, item in enumerate(others)}
     place |= {item: 0.8 * number / len(faults) for number, item in enumerate(faults)}
