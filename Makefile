@@ -8,8 +8,9 @@ UV := $(BIN)/uv
 PYTHON ?= python3.13 python3.12 python3.11 python3 python
 # From this release on uv reads UV_SYSTEM_CERTS; before 1.0 a minor release may break.
 UV_RANGE := uv>=0.11,<1
-# Test processes. Fixed, not "auto": a laptop's sixteen would each migrate databases of their own.
-WORKERS ?= 2
+# Test processes. Fixed, not "auto": a laptop's sixteen would each migrate databases of their own. Three keep two
+# cores busy while one of them waits for a server to start, or for a fault to pass.
+WORKERS ?= 3
 # More for the command behind test, bench or lock: make test ARGS="-k cursor", make lock ARGS=--upgrade
 ARGS ?=
 
@@ -19,14 +20,15 @@ export UV_SYSTEM_CERTS := 1
 # A cache on another file system cannot be linked from; copying says nothing about it and works everywhere.
 export UV_LINK_MODE := copy
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# What was compiled is kept, though images of Python like to forbid it: without, each server that is started compiles
+# everything again, and takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
 
 FORMAT_CHECK = $(BIN)/ruff format --check --quiet .
 LINT = $(BIN)/ruff check --quiet .
 TYPES = $(BIN)/mypy --no-error-summary
 IMPORTS = $(BIN)/lint-imports --no-logo
-# The browser's tests run by themselves: while its driver is there a process counts as running an event loop.
-E2E = $(BIN)/pytest -q tests/e2e
-TEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup --ignore tests/e2e
+TEST = $(BIN)/pytest -n $(WORKERS)
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
 
 .DEFAULT_GOAL := help
@@ -40,7 +42,6 @@ run: $(VENV)/run.stamp  ## the server on http://127.0.0.1:3000 with a first cata
 	@exec $(BIN)/farmlokal dev
 
 test: $(VENV)/dev.stamp  ## all tests
-	@$(E2E)
 	@$(TEST) $(ARGS)
 
 check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts, tests
@@ -48,14 +49,13 @@ check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts
 	$(LINT)
 	$(TYPES)
 	$(IMPORTS)
-	$(E2E)
 	$(TEST)
 
 test-mysql: $(VENV)/dev.stamp  ## the tests of databases on MySQL too; fetches its packages once, 60 MB, into .cache
 	@FARMLOKAL_TEST_MYSQL=1 $(TEST) -k mysql $(ARGS)
 
 e2e: $(VENV)/dev.stamp  ## the shop in a real browser; fetches Chromium once, 150 MB, into .cache
-	@$(E2E) $(ARGS)
+	@$(BIN)/pytest -q tests/e2e $(ARGS)
 
 screenshots: $(VENV)/dev.stamp  ## the pictures in docs/screenshots, anew
 	@FARMLOKAL_TEST_SCREENSHOTS=docs/screenshots $(BIN)/pytest -q tests/e2e -k pictures $(ARGS)

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.clock import ManualClock
 
-pytest_plugins = ["tests.support.engines"]
+pytest_plugins = ["tests.support.engines", "tests.support.distribution"]
 
 # Examples that open a database take as long as a slow disk lets them: only their number is bounded.
 # In CI the examples are the same every time: a red build has its cause in the change.

@@ -103,8 +103,10 @@ async def shop(
     """A market with these rows, and the service over it."""
     with closing(database.connect()) as connection:
         market = Market(Shelf(connection))
+        connection.execute("BEGIN")
         for row in rows:
             market.add(row)
+        connection.execute("COMMIT")
         async with catalogue(database.url) as service:
             yield market, service
 

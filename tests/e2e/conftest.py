@@ -27,15 +27,8 @@ PICTURES = os.environ.get("FARMLOKAL_TEST_SCREENSHOTS")
 """The folder for pictures, where they are to be kept."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One process runs all of these: one browser, one server."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.xdist_group("e2e"))
-
-
-# Not for the session: while Playwright is there, its thread counts as running an event loop, and tests of
-# other folders run theirs.
+# Not for the session: while Playwright is there, its thread counts as running an event loop, and tests that
+# this process runs afterwards run theirs.
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     """Chromium, without a window."""

@@ -1,9 +1,15 @@
 """Tests: their docstrings are the manual, and they neither guess times nor patch module paths."""
 
 import ast
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from tests.house.files import ROOT, functions, modules
+from tests.support.distribution import TOGETHER
 
 TESTS = ROOT / "tests"
 
@@ -81,3 +87,29 @@ def test_the_checks_see_what_they_look_for() -> None:
     )
     assert (len(list(_waits(wrong))), len(list(_patches(wrong)))) == (2, 2)
     assert (len(list(_waits(right))), len(list(_patches(right)))) == (0, 0)
+
+
+def test_what_is_dear_is_made_by_one_process(tmp_path: Path) -> None:
+    """Every name among those that stay together is there, and of two processes that share the tests one
+    runs all of such a module."""
+    assert [name for name in TOGETHER if not (ROOT / name).exists()] == []
+    one = tmp_path / TOGETHER[-1]
+    one.parent.mkdir(parents=True)
+    one.write_text(
+        "import pytest\n\n@pytest.mark.parametrize('n', range(12))\ndef test_it(n: int) -> None:\n    pass\n"
+    )
+    (tmp_path / "tests" / "test_other.py").write_text(one.read_text())
+    command = [sys.executable, "-m", "pytest", "-v", "-n2", "-pxdist", "-ptests.support.distribution"]
+    done = subprocess.run(
+        [*command, "-c", os.devnull, "--rootdir", tmp_path, tmp_path],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    ran = set(re.findall(r"\[(gw\d)\].* PASSED (\S+\.py)", done.stdout))
+    assert done.returncode == 0, done.stdout
+    assert {path for _, path in ran} == {TOGETHER[-1], "tests/test_other.py"}
+    assert len([worker for worker, path in ran if path == TOGETHER[-1]]) == 1

@@ -29,9 +29,6 @@ COLUMN_SORTS = {
 }
 SORTS = (*COLUMN_SORTS, "distance", "relevance")
 
-# One database and one server: all of this module on one worker, under `--dist loadgroup`.
-pytestmark = pytest.mark.xdist_group("real-catalogue")
-
 
 class Real(NamedTuple):
     """The database of the published data, how its imports went, and a caller of the server over it."""

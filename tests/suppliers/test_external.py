@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 
 from farmlokal.app import create_app
 from farmlokal.platform.metrics import memory
@@ -22,7 +22,7 @@ from farmlokal.settings import Settings
 from farmlokal.suppliers.simulator import FAULTS, Behaviour
 from farmlokal.suppliers.simulator.faults import BOMB_BYTES
 from tests.faults.processes import OwnedProcess, wait_until
-from tests.support.asgi import alive, application, calling
+from tests.support.asgi import alive, application, ask, calling
 from tests.support.catalogue import run
 from tests.support.clock import ManualClock
 from tests.support.provider import Running, simulated
@@ -327,34 +327,6 @@ async def with_clock(
     """A caller of that application."""
     async with calling(on_clock(outside, database, clock)) as caller:
         yield caller
-
-
-async def ask(app: ASGIApp, path: str, query: str = "") -> tuple[int, bytes]:
-    """(status, body) of a GET as servers hand it over: of thousands a client would cost more than they."""
-    scope = {
-        "type": "http",
-        "asgi": {"version": "3.0"},
-        "http_version": "1.1",
-        "scheme": "http",
-        "method": "GET",
-        "path": path,
-        "raw_path": path.encode(),
-        "root_path": "",
-        "query_string": query.encode(),
-        "headers": [],
-        "client": ("127.0.0.1", 1),
-    }
-    status, body = 0, bytearray()
-    messages: asyncio.Queue[Message] = asyncio.Queue()  # after the request nothing comes: the caller stays
-    messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
-
-    async def send(message: Message) -> None:
-        nonlocal status
-        status = message.get("status", status)
-        body.extend(message.get("body", b""))
-
-    await app(scope, messages.get, send)
-    return status, bytes(body)
 
 
 async def breaker_of(app: ASGIApp) -> dict[str, Any]:

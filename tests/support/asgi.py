@@ -38,6 +38,34 @@ async def calling(app: ASGIApp) -> AsyncIterator[httpx2.AsyncClient]:
         yield caller
 
 
+async def ask(app: ASGIApp, path: str, query: str = "", method: str = "GET") -> tuple[int, bytes]:
+    """(status, body) of a request as servers hand it over: a client would cost more than what it asks."""
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "scheme": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+    }
+    status, body = 0, bytearray()
+    messages: asyncio.Queue[Message] = asyncio.Queue()  # after the request nothing comes: the caller stays
+    messages.put_nowait({"type": "http.request", "body": b"", "more_body": False})
+
+    async def send(message: Message) -> None:
+        nonlocal status
+        status = message.get("status", status)
+        body.extend(message.get("body", b""))
+
+    await app(scope, messages.get, send)
+    return status, bytes(body)
+
+
 class _Lifespan:
     """The server's side of the lifespan protocol."""
 

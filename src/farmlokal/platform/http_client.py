@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 from farmlokal.platform.connecting import NotAllowed, guarded
@@ -49,6 +50,14 @@ class HttpAnswer:
     body: bytes
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Whom the system trusts, read once a process: that takes 25 ms, and a server has several clients."""
+    import httpcore2
+
+    return httpcore2.default_ssl_context()
+
+
 class HttpClient:
     """At most `connections` at once, to all hosts together; `idle` of them stay open for `IDLE_S` after use.
     `tls` says whom to trust, by default whom the system trusts; `reaches` to which addresses a connection may
@@ -72,7 +81,7 @@ class HttpClient:
         import httpcore2  # here, and not where nobody is called: it takes 2 MB
 
         self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=self._tls or httpcore2.default_ssl_context(),
+            ssl_context=self._tls or _trusted(),
             max_connections=self._connections,
             max_keepalive_connections=self._idle,
             keepalive_expiry=IDLE_S,

@@ -38,6 +38,10 @@ LOCK_WAIT_S = 5
 """Longest that emptying a database waits for a transaction that a test left open."""
 
 
+COUNTED = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s AND auto_increment > 1"
+"""Tables whose next id is not the first. MySQL would tell of a day ago, but for what `_unchecked` sets."""
+
+
 class Database(NamedTuple):
     """One database of a server."""
 
@@ -169,14 +173,26 @@ class SqlServer:
         return database
 
     def _empty(self, name: str) -> None:
-        """Ids from 1, and no rows but what the migrations left: the versions of schema and catalogue."""
+        """Ids from 1, and no rows but what the migrations left: the versions of schema and catalogue.
+
+        Only what is not so yet is changed: to empty all of it takes 15 ms of the server, to look 2. The locks
+        wait for whoever is not done, a connection that a killed process left among them.
+        """
         with self._unchecked(name) as cursor:
-            for table, made in self._tables.items():
-                cursor.execute(f"DELETE FROM {table}")
-                if "AUTO_INCREMENT" in made:
-                    cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = 1")
+            theirs = (f"{self._migrated}.{table} READ" for table in self._filled)
+            cursor.execute(
+                f"LOCK TABLES {', '.join((*(f'{table} WRITE' for table in self._tables), *theirs))}"
+            )
+            cursor.execute(f"SELECT {', '.join(f'EXISTS(SELECT 1 FROM {table})' for table in self._tables)}")
+            for table, rows in zip(self._tables, cursor.fetchone(), strict=True):
+                if rows:
+                    cursor.execute(f"DELETE FROM {table}")
+            cursor.execute(COUNTED, (name,))
+            for (table,) in cursor.fetchall():
+                cursor.execute(f"ALTER TABLE {table} AUTO_INCREMENT = 1")
             for table in self._filled:
                 cursor.execute(f"INSERT INTO {table} SELECT * FROM {self._migrated}.{table}")
+            cursor.execute("UNLOCK TABLES")
 
     @contextmanager
     def _unchecked(self, name: str) -> Iterator[Any]:
@@ -185,6 +201,7 @@ class SqlServer:
             cursor.execute(
                 "SET foreign_key_checks = 0,"
                 f" lock_wait_timeout = {LOCK_WAIT_S}, innodb_lock_wait_timeout = {LOCK_WAIT_S}"
+                " /*!80000 , information_schema_stats_expiry = 0 */"  # which MariaDB does not read
             )
             yield cursor
 

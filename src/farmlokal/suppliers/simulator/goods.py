@@ -7,6 +7,7 @@ compared with what went out. A folder serves what real suppliers sent.
 import json
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,14 +27,19 @@ OFFERS = 194
 
 def generated(today: date, offers: int = OFFERS) -> Goods:
     """So many offers in each format; equal arguments give equal offers."""
-    drafts = list(generate(offers, random_seed=5, today=today))
-    numbered = list(enumerate(drafts, start=1))
-    more = generate(2 * offers, random_seed=5, today=today)  # a sixth of all is no record, or a second one
+    numbered = list(enumerate(_drafts(offers, today), start=1))
+    more = _drafts(2 * offers, today)  # a sixth of all is no record, or a second one
     return {
         "dummyjson": [_dummyjson(number, draft) for number, draft in numbered],
         "datagovin": list(islice(_records(more, today), offers)),
         "shopify": [_shopify(number, draft) for number, draft in numbered],
     }
+
+
+@lru_cache(maxsize=4)
+def _drafts(offers: int, today: date) -> tuple[ProductDraft, ...]:
+    """Kept: what the generator works out beforehand takes longer than a few hundred products."""
+    return tuple(generate(offers, random_seed=5, today=today))
 
 
 def of_folder(folder: Path) -> Goods:
