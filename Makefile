@@ -106,6 +106,7 @@ bench: $(VENV)/dev.stamp  ## the benchmarks; results and a page in bench/results
 	@$(BIN)/python -m bench.import_speed
 	@$(BIN)/python -m bench.token_speed
 	@$(BIN)/python -m bench.supplier_noise
+	@$(BIN)/python -m bench.metrics_cost
 	@$(BIN)/python -m bench.event_speed
 	@$(BIN)/python -m bench.plans
 

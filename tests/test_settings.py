@@ -400,6 +400,13 @@ def test_a_secret_that_is_taken_stays_masked(name: str, around: tuple[str, str])
     assert "canary" not in repr(settings) + str(settings.masked())
 
 
+def test_the_standards_name_of_the_collector_is_honoured() -> None:
+    """Where traces go may be said by OpenTelemetry's own variable; ours wins."""
+    for named in ("OTEL_EXPORTER_OTLP_ENDPOINT", "FARMLOKAL_OTLP_ENDPOINT"):
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://theirs:4318", named: "http://collector:4318"}
+        assert str(Settings.load(variables).otlp_endpoint) == "http://collector:4318"
+
+
 def test_every_setting_is_described() -> None:
     """The table of settings gives each its variable, its default and a sentence."""
     rows = {name: (default, description) for name, default, description in Settings.describe()}
@@ -410,5 +417,6 @@ def test_every_setting_is_described() -> None:
         PROFILE HOST PORT PUBLIC_URL DATABASE_URL DATABASE_REPLICA_URL DATABASE_POOL REDIS_URL SECRET_KEY
         FAST_LANE CORS_ORIGINS RATE_LIMIT TRUSTED_PROXIES WEBHOOK_SECRETS WEBHOOK_SOURCES SUPPLIER_URL
         SUPPLIERS SUPPLIER_ALLOWED_NETWORKS SUPPLIER_SYNC_HOURS UPSTREAM_TOKEN_URL UPSTREAM_CLIENT_ID
-        UPSTREAM_CLIENT_SECRET UPSTREAM_SCOPE UPSTREAM_AUTH RETENTION_DAYS LOG_LEVEL LOG_FORMAT"""
+        UPSTREAM_CLIENT_SECRET UPSTREAM_SCOPE UPSTREAM_AUTH RETENTION_DAYS LOG_LEVEL LOG_FORMAT
+        OPS_PORT OTLP_ENDPOINT"""
     assert set(rows) == {f"FARMLOKAL_{name}" for name in expected.split()}

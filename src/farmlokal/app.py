@@ -1,16 +1,15 @@
 """The composition root: settings in, wired ASGI application out. The one file that knows every other."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from hashlib import blake2b
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
 
-from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.routing import Router
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from farmlokal import migrations
 from farmlokal.catalog.cached import CataloguePages
@@ -43,12 +42,14 @@ from farmlokal.platform.keyset.cursor import CursorCodec
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, Timings, WebhookCounts
 from farmlokal.platform.rate_limit import Caller, Limiter, MemoryLimiter, Policy, RedisLimiter
 from farmlokal.platform.redis import RedisConnections
+from farmlokal.platform.traces import Traces
 from farmlokal.platform.web import openapi
 from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.content import CONTENT_FORM, Content, ContentCodec
+from farmlokal.platform.web.cors import with_cors
 from farmlokal.platform.web.fast_lane import FastLane
 from farmlokal.platform.web.gate import Gate
-from farmlokal.platform.web.lifespan import lifespan
+from farmlokal.platform.web.lifespan import Part, lifespan
 from farmlokal.platform.web.loopback import is_loopback
 from farmlokal.platform.web.peers import Peers
 from farmlokal.settings import DEVELOPMENT_SECRET_KEY, Settings
@@ -68,9 +69,6 @@ TAGS = {
 UNSIGNED_COST = 1
 """Units of quota that a delivery costs who did not sign it."""
 
-EXPOSED = ["ETag", "Link", "X-Cache", "X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy"]
-"""Headers that scripts of other origins may read."""
-
 LISTS = ("/api/products", "/api/facets", "/api/categories", "/api/sellers")
 """Paths whose answers are kept whole: public, and good for a second."""
 
@@ -78,9 +76,19 @@ PRIVATE = ("/auth/", "/oauth/", "/ops")
 """Below these paths no script of another origin may read anything, whatever `CORS_ORIGINS` says."""
 
 
-def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Path | None = None) -> ASGIApp:
+Beside = Callable[[ASGIApp], Part]
+"""Serves another application beside this one, for as long as it is open."""
+
+
+def create_app(
+    settings: Settings,
+    clock: SystemClock | None = None,
+    numbers: Path | None = None,
+    beside: Beside | None = None,
+) -> ASGIApp:
     """Wire the application. Nothing is opened before the server starts its lifespan. `numbers` is the folder
-    where the workers of a server share what they count."""
+    where the workers of a server share what they count. What is for operators is left to `beside`, if given,
+    where nobody needs a token for reading it and nobody is limited."""
     clock, timings = clock or SystemClock(), Timings()
     database = CountedDatabase(_database(settings), timings)
     keys = [key.get_secret_value() for key in settings.secret_key] or [DEVELOPMENT_SECRET_KEY.encode()]
@@ -95,7 +103,7 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
     suppliers = suppliers_of(settings, database, upstream, clock)
     quota = _limiter(settings, QUOTA, redis, clock, LimitCounts())
     bought = _orders(settings, database, clock, events, keys, oauth, admission)
-    loop = LoopDelay(clock)
+    loop, traces = LoopDelay(clock), _traces(settings)
     counted = (counts, limits, cached, events, timings, loop)
     sources = Sources(version("farmlokal"), *counted, redis, upstream, suppliers.states)
     workers = Workers(numbers, partial(families, sources))
@@ -105,36 +113,53 @@ def create_app(settings: Settings, clock: SystemClock | None = None, numbers: Pa
         workers,
         clock,
         expected_schema=schema,
-        authorize=oauth.resources.require if settings.profile == "production" else None,
+        authorize=oauth.resources.require if settings.profile == "production" and not beside else None,
         docs_path=Path(str(files("swagger_ui_bundle") / "vendor")).glob("swagger-ui-*").__next__(),
     )
-    operations = [
+    features = [
         *CatalogueRoutes(service, CataloguePages(service, cache)).operations,
         *_edits(database, clock, oauth, service).operations,
         *OAuthRoutes(oauth.server, admission).operations,
         *UpstreamRoutes(upstream, _authorize(settings, oauth), quota, clock).operations,
         *bought.operations,
         *suppliers.operations(oauth.resources.require),
-        *ops.operations,
+        *ops.health,
     ]
-    ops.describe(openapi.document(operations, version("farmlokal"), TAGS, PARTIAL, SCOPES))
-
-    board = _dashboard(settings, oauth, keys, clock, workers, suppliers, bought, admission)
+    ops.describe(openapi.document([*features, *ops.operations], version("farmlokal"), TAGS, PARTIAL, SCOPES))
+    board = _dashboard(settings, oauth, keys, clock, workers, suppliers, bought, admission, bool(beside))
     stores = (redis, cache, oauth.server, upstream, suppliers, bought.commits, bought.retention)
-    parts = (*stores, loop, workers, board.outside, board.live)
-    checks = [partial(require_schema, database, schema)]
-    if settings.profile == "production":
-        checks.append(partial(require_durable, database))
-    lives = lifespan(database, checks, parts)
+    parts: list[Part | None] = [traces, *stores, loop, workers, board.outside, board.live]
+    internal = [*openapi.routes(ops.operations), *ops.pages, *board.pages]
+    routes = [*openapi.routes(features), *_shop(service, cache).pages, *(() if beside else internal)]
+    if beside:
+        apart = Router([*internal, *openapi.routes(ops.health)], redirect_slashes=False)
+        parts.append(beside(Gate(apart, counts)))
+    lives = lifespan(database, _checks(settings, database, schema), parts)
     # The bare router: the application class of the framework would wrap it in error pages of its own.
     # Nor does it redirect to a path without its last slash: the URL would be made of the caller's Host.
-    routes = [*openapi.routes(operations), *ops.pages, *_shop(service, cache).pages, *board.pages]
     router = Router(routes, redirect_slashes=False, lifespan=lives)
+    app = _front(settings, router, counts, admission)
+    return app if traces is None else traces.around(app)
+
+
+def _front(settings: Settings, router: Router, counts: RequestCounts, admission: Admission | None) -> ASGIApp:
+    """What a request passes before the routes."""
     told = settings.log_level == "debug"  # each request in the log, so each goes the long way
     app: ASGIApp = Gate(router, counts, admission, log_requests=told)
     if settings.fast_lane and not told:
         app = FastLane(app, counts, admission, LISTS)
-    return _with_cors(app, settings.cors_origins) if settings.cors_origins else app
+    return with_cors(app, settings.cors_origins, PRIVATE) if settings.cors_origins else app
+
+
+def _checks(settings: Settings, database: Database, schema: str) -> list[Callable[[], Awaitable[None]]]:
+    """What has to hold at the start."""
+    found: list[Callable[[], Awaitable[None]]] = [partial(require_schema, database, schema)]
+    return [*found, partial(require_durable, database)] if settings.profile == "production" else found
+
+
+def _traces(settings: Settings) -> Traces | None:
+    endpoint = settings.otlp_endpoint
+    return None if endpoint is None else Traces(endpoint.get_secret_value(), version("farmlokal"))
 
 
 def _database(settings: Settings) -> Database:
@@ -165,6 +190,7 @@ def _dashboard(
     suppliers: Suppliers,
     bought: OrdersFeature,
     admission: Admission | None,
+    apart: bool,
 ) -> Dashboard:
     supplier = settings.supplier_url
     return dashboard(
@@ -176,21 +202,10 @@ def _dashboard(
         bought.repair,
         admission,
         development=settings.profile == "development",
+        apart=apart,
         public_url=settings.public_url,
         supplier_url=None if supplier is None else supplier.get_secret_value(),
     )
-
-
-def _with_cors(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    public = CORSMiddleware(
-        app, allow_origins=list(origins), allow_methods=["GET", "HEAD"], expose_headers=EXPOSED
-    )
-
-    async def choose(scope: Scope, receive: Receive, send: Send) -> None:
-        private = scope["type"] == "http" and scope["path"].startswith(PRIVATE)
-        await (app if private else public)(scope, receive, send)
-
-    return choose
 
 
 def _cache(

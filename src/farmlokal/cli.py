@@ -73,12 +73,17 @@ def main() -> None:
 @click.option("--host", help="Address to listen on.")
 @port_option
 @click.option("--workers", type=click.IntRange(1, 64), default=1, help="Processes.")
+@click.option(
+    "--ops-port", type=click.IntRange(1, 65535), help="Port of their own for /metrics, /docs, /ops."
+)
 @env_file_option
-def serve(host: str | None, port: int | None, workers: int, env_file: Path | None) -> None:
+def serve(
+    host: str | None, port: int | None, workers: int, ops_port: int | None, env_file: Path | None
+) -> None:
     """Serve the API. The database must be migrated."""
     from farmlokal.server import serve as run
 
-    settings = settings_of(env_file, host, port)
+    settings = settings_of(env_file, host, port, ops_port)
     if faults := settings.check_workers(workers):
         raise SettingsError(faults)
     asyncio.run(_check(settings))
@@ -242,11 +247,14 @@ def _migrate(settings: Settings) -> None:
 def _announce(settings: Settings) -> None:
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     base = f"http://{host}:{settings.port}"
+    operators = f"http://{host}:{settings.ops_port or settings.port}"
     click.echo(f"FarmLokal ({settings.profile}) listens on {base}")
+    if operators != base:
+        click.echo(f"  and for operators, without a token, on {operators}: /metrics, /docs, /ops")
     if settings.profile == "development":
         click.echo("  for one machine: loopback only, a default secret key, unsigned webhooks accepted")
         for path, what in _PAGES.items():
-            click.echo(f"  {base}{path:<18} {what}")
+            click.echo(f"  {operators if path in ('/docs', '/ops') else base}{path:<18} {what}")
 
 
 def _progress() -> "Progress":

@@ -20,13 +20,12 @@ env_file_option = click.option(
 )
 
 
-def settings_of(env_file: Path | None, host: str | None = None, port: int | None = None) -> Settings:
+def settings_of(
+    env_file: Path | None, host: str | None = None, port: int | None = None, ops_port: int | None = None
+) -> Settings:
     """The settings of this environment and of the options given. Raises `SettingsError`."""
-    environ = dict(os.environ)
-    if host is not None:
-        environ["FARMLOKAL_HOST"] = host
-    if port is not None:
-        environ["FARMLOKAL_PORT"] = str(port)
+    options = {"FARMLOKAL_HOST": host, "FARMLOKAL_PORT": port, "FARMLOKAL_OPS_PORT": ops_port}
+    environ = os.environ | {name: str(value) for name, value in options.items() if value is not None}
     return Settings.load(environ, env_file)
 
 

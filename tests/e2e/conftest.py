@@ -4,16 +4,19 @@ import os
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e.visits import Shop, Visitor
+from tests.e2e.visits import Board, Shop, Visitor, visiting
+from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf, connect, new_database
+from tests.support.oauth import PRODUCTION, Known
+from tests.support.provider import simulated
 from tests.support.server import command, environment, serving
 from tests.support.servers import chromium
+from tests.support.servers.valkey import Valkey
 
 PRODUCTS = 600
 """Enough for many pages to scroll through."""
@@ -72,27 +75,33 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
 def visitor(browser: Browser, shop: Shop) -> Iterator[Visitor]:
     """Somebody who opens pages of the shop, none of which may complain or ask another host."""
     with ExitStack() as leaving:
-        yield partial(_visit, browser, shop, leaving)
+
+        def visit(path: str = "/", **how: object) -> Page:
+            return leaving.enter_context(visiting(browser, shop.server, path, **how))
+
+        yield visit
 
 
-def _visit(browser: Browser, shop: Shop, leaving: ExitStack, path: str = "/", **how: object) -> Page:
-    given: dict[str, object] = {"locale": "en-IN", "viewport": {"width": 1000, "height": 700}} | how
-    context = leaving.enter_context(closing(browser.new_context(base_url=shop.origin, **given)))  # type: ignore[arg-type]
-    page = context.new_page()
-    complaints: list[str] = []
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request",
-        lambda asked: None if asked.url.startswith((shop.origin, "data:")) else complaints.append(asked.url),
-    )
-    leaving.callback(_require_none, complaints)
-    page.goto(path)
-    return page
-
-
-def _require_none(complaints: list[str]) -> None:
-    assert not complaints, complaints
+@pytest.fixture(scope="package")
+def board(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Board]:
+    """A server as in production, with a supplier and Valkey, and a client that may do all on `/ops`."""
+    folder = tmp_path_factory.mktemp("board")
+    database = new_database(folder)
+    with closing(connect(database)) as connection:
+        furnish(Shelf(connection))
+    scopes = [
+        word for scope in ("ops:read", "orders:repair", "suppliers:sync") for word in ("--scope", scope)
+    ]
+    with simulated() as outside, Valkey() as valkey:
+        settings = PRODUCTION | outside.settings | {"FARMLOKAL_REDIS_URL": valkey.url}
+        settings |= {"FARMLOKAL_PUBLIC_URL": "", "FARMLOKAL_SUPPLIER_ALLOWED_NETWORKS": "127.0.0.0/8"}
+        create = command("clients", "create", "ops", *scopes)
+        made = subprocess.run(
+            create, env=environment(database, settings), check=True, capture_output=True, text=True
+        )
+        told = dict(line.split("=", 1) for line in made.stdout.splitlines() if "=" in line)
+        with serving(database, folder / "log", settings) as server:
+            yield Board(server, Known(told["client_id"], told["client_secret"]))
 
 
 @pytest.fixture

@@ -1,11 +1,24 @@
-"""What a visitor of the shop sees: words for the tests."""
+"""What a visitor sees: words for the tests."""
 
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from importlib.resources import files
 from typing import Any, NamedTuple, Protocol
 
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from tests.faults.processes import wait_until
+from tests.support.oauth import Known
 from tests.support.server import Server
+
+PHONE = {"width": 360, "height": 740}
+WINDOW = {"width": 1000, "height": 700}
+
+COLOURS = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
+"""The rules of axe-core for what depends on light and dark."""
+
+_RUN = """async rules => (await axe.run(document, {resultTypes: ["violations"], ...rules})).violations.map(
+  each => [each.impact, each.id, each.nodes.map(node => node.html).slice(0, 3)])"""
 
 
 class Shop(NamedTuple):
@@ -18,7 +31,7 @@ class Shop(NamedTuple):
     @property
     def origin(self) -> str:
         """Where it is."""
-        return f"http://127.0.0.1:{self.server.port}"
+        return origin(self.server)
 
     def api(self, path: str) -> Any:
         """What the API says."""
@@ -26,10 +39,60 @@ class Shop(NamedTuple):
             return caller.ask(path).json()
 
 
+class Board(NamedTuple):
+    """A server with a dashboard, and a client that may do all there."""
+
+    server: Server
+    client: Known
+
+
 class Visitor(Protocol):
     """Opens a page; `how` are options of the browser's context."""
 
     def __call__(self, path: str = "/", **how: object) -> Page: ...
+
+
+def origin(server: Server) -> str:
+    """Where a server is."""
+    return f"http://127.0.0.1:{server.port}"
+
+
+@contextmanager
+def visiting(browser: Browser, server: Server, path: str, **how: Any) -> Iterator[Page]:
+    """A page of a server, in a context of its own with these options. It may not complain, nor ask another
+    host."""
+    home = origin(server)
+    given = {"locale": "en-IN", "viewport": WINDOW} | how
+    with closing(browser.new_context(base_url=home, **given)) as context:
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda asked: None if asked.url.startswith((home, "data:")) else complaints.append(asked.url),
+        )
+        page.goto(path)
+        yield page
+        assert not complaints, complaints
+
+
+def violations(page: Page, rules: Mapping[str, object]) -> list[Any]:
+    """What axe-core finds on a page: (impact, rule, elements)."""
+    page.evaluate((files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8"))
+    found: list[Any] = page.evaluate(_RUN, rules)
+    return found
+
+
+def serious(page: Page, rules: Mapping[str, object]) -> list[Any]:
+    """Those that may not be."""
+    return [each for each in violations(page, rules) if each[0] in ("serious", "critical")]
+
+
+def sideways(page: Page) -> int:
+    """By how many pixels a page is wider than its window."""
+    wide: int = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    return wide
 
 
 def ids(page: Page) -> list[int]:

@@ -13,6 +13,7 @@ from farmlokal.ops.change import Change
 from farmlokal.platform.exposition import Family, Histogram, Kind, Labels, Sample
 from farmlokal.platform.metrics import BOUNDS_S
 from farmlokal.settings import Settings
+from tests.faults.dashboard_faults import TOLD
 from tests.house.files import ROOT
 from tests.support.asgi import calling
 from tests.support.catalogue import run
@@ -181,6 +182,17 @@ def test_only_what_is_new_counts() -> None:
     assert alerts(Change(look(0, 9), look(15, 10)))
 
 
+def test_a_pause_is_no_blocked_loop() -> None:
+    """A loop that is late once, in the first second that somebody looks, is not told; one that is late for
+    nearly all of it is."""
+
+    def look(at_s: float, late_s: float) -> list[Family]:
+        return [gauge("scraped_seconds", at_s), times("event_loop_delay_seconds", (), 4, 1, total_s=late_s)]
+
+    assert alerts(Change(look(0, 0), look(1, 0.4))) == []
+    assert [alert.name for alert in alerts(Change(look(0, 0), look(1, 0.9)))] == ["FarmLokalLoopBlocked"]
+
+
 def test_every_alert_is_the_same_everywhere() -> None:
     """The rules of Prometheus, the page and docs/operations.md name the same alerts; the manual has the
     page's text and says what to do."""
@@ -191,6 +203,14 @@ def test_every_alert_is_the_same_everywhere() -> None:
     assert sorted(TEXTS) == sorted(re.findall(r"- alert: (\w+)", rules)) == sorted(row[0] for row in rows)
     assert {name: text for name, text, *_ in rows} == TEXTS
     assert all(mend for *_, mend in rows)
+
+
+def test_what_is_rehearsed_is_in_the_manual() -> None:
+    """The faults that the tests do to real servers stand in docs/operations.md, each with its text."""
+    manual = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+    table = manual.partition("| fault | `/ops` says |\n|---|---|\n")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| (.+?): .+ \| (.+?) \|$", table, re.MULTILINE))
+    assert rows == {fault: TEXTS[alert] for fault, alert in TOLD.items()}
 
 
 def test_deployed_files_name_series_that_exist(database_path: Path) -> None:

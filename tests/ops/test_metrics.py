@@ -70,6 +70,19 @@ def test_routes_are_counted_by_their_template(shelf: Shelf, database_path: Path)
     assert found['farmlokal_database_duration_seconds_count{kind="read",outcome="done"}'] >= 3
 
 
+def test_what_is_to_alarm_is_there_before_it_happens(database_path: Path) -> None:
+    """Counters whose first step is an alarm stand at zero from the start: in a series that begins at one a
+    scraper sees no step."""
+
+    async def go() -> dict[str, float]:
+        async with calling(application(database_path)) as caller:
+            return await scraped(caller)
+
+    found = run(go())
+    for outcome in ("dead", "mismatched", "malformed"):
+        assert found[f'farmlokal_webhook_deliveries_total{{outcome="{outcome}"}}'] == 0
+
+
 def test_callers_choose_no_series(database_path: Path) -> None:
     """Twenty thousand paths that are not there, under methods of anybody's making, add ten series at most."""
 

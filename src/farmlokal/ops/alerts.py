@@ -24,8 +24,9 @@ SLOW_SHARE, LEAST_SLOW = 0.01, 3
 
 ERROR_SHARE = 0.01
 REFUSED_SHARE, LEAST_REFUSED = 0.1, 3
-LATE_SHARE = 0.1
-"""Share of its time by which the event loop of a worker is late. At rest it is below 0.005."""
+LATE_SHARE, LEAST_S = 0.1, 5.0
+"""Share of its time by which the event loop of a worker is late; at rest it is below 0.005. A shorter time,
+as after the page was opened, counts as so many seconds: one pause of a tenth is no blocked loop."""
 
 TOKEN_LEFT_S = 30.0
 """Life of the upstream token with which it is of no use to callers (docs/api.md)."""
@@ -70,7 +71,7 @@ def alerts(of: Change) -> list[Alert]:
     if "FarmLokalDatabaseFails" not in known and _errors(of):
         found.append(_alert("FarmLokalErrors"))
     late_s = of.grown("farmlokal_event_loop_delay_seconds", suffix="_sum")
-    if late_s > LATE_SHARE * of.seconds * (of.now("farmlokal_workers") or 1):
+    if late_s > LATE_SHARE * max(of.seconds, LEAST_S) * (of.now("farmlokal_workers") or 1):
         found.append(_alert("FarmLokalLoopBlocked"))
     elif known.isdisjoint(("FarmLokalDatabaseFails", "FarmLokalDatabaseSlow")) and _slow(
         of, "farmlokal_http_request_duration_seconds", "route", "/api/products"

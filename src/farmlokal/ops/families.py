@@ -10,6 +10,7 @@ from farmlokal.platform.event_loop import LoopDelay
 from farmlokal.platform.exposition import Family, Kind, Labels, Sample, labelled
 from farmlokal.platform.metrics import (
     BOUNDS_S,
+    OUTCOMES,
     LimitCounts,
     RequestCounts,
     Timings,
@@ -132,10 +133,11 @@ def _stores(of: Sources) -> Iterator[Family]:
 
 
 def _outside(of: Sources) -> Iterator[Family]:
+    # From zero on: in a series that begins at 1 Prometheus sees no increase.
     yield _counter(
         "farmlokal_webhook_deliveries_total",
         "Deliveries of order events by what came of them.",
-        labelled("outcome", of.events.by_outcome),
+        labelled("outcome", dict.fromkeys(OUTCOMES, 0) | of.events.by_outcome),
     )
     if of.upstream is not None:
         state = of.upstream.state()

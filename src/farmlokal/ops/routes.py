@@ -177,8 +177,8 @@ class OpsRoutes:
         return FileResponse(self._docs_path / name, media_type=DOCS_ASSETS[name])
 
     @property
-    def operations(self) -> list[Operation]:
-        """What the OpenAPI document lists of these."""
+    def health(self) -> list[Operation]:
+        """For supervisors and balancers: what the OpenAPI document lists of these."""
         unready = {
             HTTPStatus.SERVICE_UNAVAILABLE: "Some dependency cannot serve; `checks` says which and why."
         }
@@ -196,6 +196,12 @@ class OpsRoutes:
                 more_statuses=unready,
                 limited=False,
             ),
+        ]
+
+    @property
+    def operations(self) -> list[Operation]:
+        """For operators: what the OpenAPI document lists of these."""
+        return [
             Operation(
                 "/metrics",
                 self.metrics,

@@ -114,6 +114,7 @@ def snapshot(of: Change, wrong: Sequence[Alert]) -> Snapshot:
         webhooks={
             dict(each.labels)["outcome"]: int(each.value)
             for each in of.samples("farmlokal_webhook_deliveries_total")
+            if each.value
         },
         suppliers=_suppliers(of),
         alerts=wrong,

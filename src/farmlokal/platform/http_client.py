@@ -14,8 +14,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from farmlokal.platform.connecting import NotAllowed, guarded
+from farmlokal.platform.traces import span
 
 if TYPE_CHECKING:
     import httpcore2
@@ -115,16 +117,19 @@ class HttpClient:
         import httpcore2
 
         assert self._pool is not None, "open() first"
-        sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in headers.items()]
-        sent.append((b"accept-encoding", b"gzip" if gzip else b"identity"))
         try:
-            async with (
-                asyncio.timeout(within_s),
-                self._pool.stream(method, url, headers=sent, content=content) as response,
-            ):
-                received = _headers(response.headers)
-                body = await _body(response, _unpacking(received, gzip), body_bytes, grow)
-                return HttpAnswer(response.status, received, body)
+            host = urlsplit(url).hostname or ""  # the rest of a URL may hold a key
+            with span(method, {"http.request.method": method, "server.address": host}) as told:
+                named = {**headers, **told.headers, "accept-encoding": "gzip" if gzip else "identity"}
+                sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in named.items()]
+                async with (
+                    asyncio.timeout(within_s),
+                    self._pool.stream(method, url, headers=sent, content=content) as response,
+                ):
+                    told.note("http.response.status_code", response.status)
+                    received = _headers(response.headers)
+                    body = await _body(response, _unpacking(received, gzip), body_bytes, grow)
+                    return HttpAnswer(response.status, received, body)
         except NotAllowed:
             raise HttpFailed("address") from None
         except HttpFailed:

@@ -88,8 +88,15 @@ class LimitCounts:
             self.refused += 1
 
 
+OUTCOMES = (
+    *("processed", "duplicate", "stale", "replayed"),
+    *("mismatched", "malformed", "failed", "dead", "unsigned"),
+)
+"""What may come of a delivery."""
+
+
 class WebhookCounts:
-    """Deliveries by what came of them. Bounded: the names are ours."""
+    """Deliveries by what came of them: one of `OUTCOMES`."""
 
     def __init__(self) -> None:
         self.by_outcome: Counter[str] = Counter()

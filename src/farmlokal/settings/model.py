@@ -80,6 +80,8 @@ class Settings(SettingsTable):
         yield from (
             self._broken_in_production() if self.profile == "production" else self._broken_in_development()
         )
+        if self.ops_port == self.port:
+            yield "ops_port", "repeated", f"another port than that of {variable('port')}"
         if self.database_replica_url and self.database_url.get_secret_value().startswith("sqlite:"):
             yield "database_replica_url", "unsafe", f"nothing while {variable('database_url')} is SQLite"
         for name in ("upstream_client_id", "upstream_client_secret"):

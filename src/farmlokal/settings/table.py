@@ -37,6 +37,13 @@ class SettingsTable:
     port: Annotated[
         int, Setting("Port to listen on", v.whole_number(1, 65_535), "3000", original=renamed("PORT"))
     ]
+    ops_port: Annotated[
+        int | None,
+        Setting(
+            "Port of their own for /metrics, /docs and /ops, open to whoever reaches it; none: the same port",
+            v.optional(v.whole_number(1, 65_535)),
+        ),
+    ]
     public_url: Annotated[
         str | None,
         Setting(
@@ -188,6 +195,15 @@ class SettingsTable:
             v.one_of("console", "json"),
             "console",
             in_production="json",
+        ),
+    ]
+
+    otlp_endpoint: Annotated[
+        a.MaskedUrl | None,
+        Setting(
+            "Where traces are sent by OTLP over HTTP, such as http://127.0.0.1:4318; none: no traces",
+            v.optional(a.http_url),
+            original=renamed("OTEL_EXPORTER_OTLP_ENDPOINT"),
         ),
     ]
 

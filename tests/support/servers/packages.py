@@ -33,10 +33,15 @@ class Unpacked(NamedTuple):
 
 
 def unpacked(
-    name: str, packages: Sequence[str], suite: str | None = None, without: Sequence[str] = ()
+    name: str,
+    packages: Sequence[str],
+    suite: str | None = None,
+    without: Sequence[str] = (),
+    *,
+    alone: bool = False,
 ) -> Unpacked:
-    """These packages and all that they need, but for those `without` which they are to run: of the machine's
-    own release, or of another suite of Debian.
+    """These packages and all that they need, but for those `without` which they are to run, or just they
+    `alone`: of the machine's own release, or of another suite of Debian.
 
     Raises `Missing` where there is no apt or it cannot be had.
     """
@@ -47,12 +52,12 @@ def unpacked(
             for tool in ("apt-get", "dpkg-deb"):
                 if shutil.which(tool) is None:
                     raise Missing(f"no {name} on this machine, and no {tool} to fetch it with: install it")
-            _download(cache, name, packages, suite)
+            _download(cache, name, packages, suite, alone)
             _unpack(cache, without)
     return Unpacked(root)
 
 
-def _download(cache: Path, name: str, packages: Sequence[str], suite: str | None) -> None:
+def _download(cache: Path, name: str, packages: Sequence[str], suite: str | None, alone: bool) -> None:
     for folder in ("state/lists/partial", "archives/partial"):
         (cache / folder).mkdir(parents=True, exist_ok=True)
     # Nothing counts as installed, so apt fetches everything that is needed.
@@ -71,14 +76,20 @@ def _download(cache: Path, name: str, packages: Sequence[str], suite: str | None
         lines |= {"Dir::Etc::SourceList": cache / "sources.list", "Dir::Etc::SourceParts": "/dev/null"}
     configuration = cache / "apt.conf"
     configuration.write_text("".join(f'{option} "{value}";\n' for option, value in lines.items()))
-    for work in (["update"], ["install", "--download-only", *packages]):
-        _apt(name, ["-c", str(configuration), "-qq", "-y", *work])
+    fetch = ["download"] if alone else ["install", "--download-only"]
+    for work in (["update"], [*fetch, *packages]):
+        _apt(name, ["-c", str(configuration), "-qq", "-y", *work], cache / "archives")
 
 
-def _apt(name: str, arguments: list[str]) -> None:
+def _apt(name: str, arguments: list[str], folder: Path) -> None:
     try:
         done = subprocess.run(
-            ["apt-get", *arguments], capture_output=True, text=True, timeout=DOWNLOAD_S, check=False
+            ["apt-get", *arguments],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            timeout=DOWNLOAD_S,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         raise Missing(f"{name} could not be fetched by apt-get in {DOWNLOAD_S} s") from None

@@ -14,21 +14,24 @@ PATH = "/ops"
 
 
 class Access:
-    """In `development` whoever is on this machine may look without a login. `public_url` is where browsers
-    find us, if a proxy gives our Host another name."""
+    """In `development` whoever is on this machine may look without a login; where it is `apart`, on a port of
+    its own, whoever reaches that. `public_url` is where browsers find us, if a proxy gives our Host another
+    name."""
 
-    def __init__(self, sessions: Sessions, *, development: bool, public_url: str | None) -> None:
+    def __init__(self, sessions: Sessions, *, development: bool, apart: bool, public_url: str | None) -> None:
         self.sessions = sessions
         self.development = development
+        self._apart = apart
         self._public = urlsplit(public_url or "")
 
     async def look(self, scope: Any) -> Session:
         """Who looks. Raises `Unauthenticated`."""
         cookie = cookie_of(scope)
         session = await self.sessions.read(cookie) if cookie else None
-        if session is not None and (session.client_id != NOBODY or self.is_here(scope)):
+        is_open = self._apart or self.is_here(scope)
+        if session is not None and (session.client_id != NOBODY or is_open):
             return session
-        if self.is_here(scope):
+        if is_open:
             return Session(NOBODY, frozenset({SEE}))
         raise Unauthenticated("This needs a login, at /ops/login.")
 

@@ -90,6 +90,9 @@ _DASHBOARD = """<script type="module" src="/ops/assets/ops.js"></script>
 _LEAVE = """<form method="post" action="/ops/logout"><input type="hidden" name="csrf" value="{csrf}">
 <span>{client}</span> <button>Log out</button></form>"""
 
+_ENTER = '<a class="enter" href="/ops/login">Log in</a>'
+"""For whoever may look without: the buttons need it."""
+
 REFUSED = "The client is not known, its secret is wrong, or it may not look here."
 """One refusal, whatever was wrong: it tells nobody which clients there are."""
 
@@ -103,7 +106,7 @@ def login(*, refused: bool) -> str:
 def dashboard(session: Session) -> str:
     """The page itself: an empty frame, which the script fills."""
     csrf, client = escape(session.csrf), escape(session.client_id)
-    leave = _LEAVE.format(csrf=csrf, client=client) if session.client_id else ""
+    leave = _LEAVE.format(csrf=csrf, client=client) if session.client_id else _ENTER
     body = _DASHBOARD.format(
         csrf=csrf,
         scopes=escape(" ".join(sorted(session.scopes))),

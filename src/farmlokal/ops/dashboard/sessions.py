@@ -26,7 +26,7 @@ COOKIE_CHARACTERS = 1024
 SEE = "ops:read"
 
 NOBODY = ""
-"""The client of a visitor who needs no login: in development whoever is on this machine."""
+"""The client of a visitor who needs no login: see `Access`."""
 
 
 class Session(Struct, frozen=True):

@@ -38,11 +38,14 @@ def dashboard(
     admission: Admission | None,
     *,
     development: bool,
+    apart: bool,
     public_url: str | None,
     supplier_url: str | None,
 ) -> Dashboard:
-    """All of it. `supplier_url` is where the simulator is, should it be one."""
-    access = Access(Sessions(server, keys, clock), development=development, public_url=public_url)
+    """All of it; `apart` on a port of its own. `supplier_url` is where the simulator is, should it be one."""
+    # The address for callers is not where operators come.
+    public = None if apart else public_url
+    access = Access(Sessions(server, keys, clock), development=development, apart=apart, public_url=public)
     outside = _outside(supplier_url) if development and supplier_url else None
     live = Live(read)
     pages = DashboardRoutes(access, live, suppliers, repair, admission, outside).pages

@@ -1,4 +1,7 @@
-"""Any database, counted: how many reads and transactions, how long they took, how many failed and how."""
+"""Any database, counted: how many reads and transactions, how long they took, how many failed and how.
+
+Where requests are traced, both are told there, too: a read with its statement, which holds no values.
+"""
 
 from contextlib import AbstractAsyncContextManager
 from time import perf_counter
@@ -7,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database.port import Database, Parameters, Row, StatementTimeout, Work, Writer
 from farmlokal.platform.metrics import Timings
+from farmlokal.platform.traces import span
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Dialect
@@ -20,6 +24,7 @@ class CountedDatabase:
     def __init__(self, database: Database, timings: Timings) -> None:
         self._database = database
         self._timings = timings
+        self._system = ""
 
     @property
     def dialect(self) -> "Dialect":
@@ -39,6 +44,7 @@ class CountedDatabase:
     async def open(self) -> None:
         """See `Database`."""
         await self._database.open()
+        self._system = self._database.dialect.name
 
     async def close(self) -> None:
         """See `Database`."""
@@ -64,7 +70,8 @@ class CountedDatabase:
         began, outcome = perf_counter(), "failed"
         self._timings.in_flight += 1
         try:
-            rows = await self._database.fetch_all(sql, parameters, stale_ok=stale_ok, limit_s=limit_s)
+            with span("database read", {"db.system.name": self._system, "db.query.text": sql}):
+                rows = await self._database.fetch_all(sql, parameters, stale_ok=stale_ok, limit_s=limit_s)
             outcome = "done"
             return rows
         except StatementTimeout:
@@ -79,7 +86,8 @@ class CountedDatabase:
         began, outcome = perf_counter(), "refused"
         self._timings.in_flight += 1
         try:
-            done = await self._database.write(work, bulk=bulk)
+            with span("database write", {"db.system.name": self._system}):
+                done = await self._database.write(work, bulk=bulk)
             outcome = "done"
             return done
         except Unavailable:

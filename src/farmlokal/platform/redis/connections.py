@@ -20,6 +20,7 @@ from farmlokal.platform.redis.address import RedisAddress
 from farmlokal.platform.redis.drivers import Driver, Value, driver_at, reason_of
 from farmlokal.platform.redis.guard import Guard, RedisState
 from farmlokal.platform.redis.turns import TurnLimit
+from farmlokal.platform.traces import span
 
 CALL_LIMIT_S = 0.1
 """Longest a call may take: Redis answers in well under a millisecond, and the database needs its time too. A
@@ -123,9 +124,10 @@ class RedisConnections:
         self._waiting += 1
         placed = False
         try:
-            async with TurnLimit(self._call_limit_s), self._places:
-                placed = True
-                reply = await _cancellable(self._driver.execute(command))
+            with span(str(command[0]), {"db.system.name": "redis", "db.operation.name": str(command[0])}):
+                async with TurnLimit(self._call_limit_s), self._places:
+                    placed = True
+                    reply = await _cancellable(self._driver.execute(command))
         except Exception as error:  # noqa: BLE001  a bug of the driver's must not become a caller's
             reason, refused = reason_of(error)
             if refused:

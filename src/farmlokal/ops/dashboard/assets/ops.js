@@ -127,9 +127,9 @@ function supplier(each) {
   const buttons = node("p", {class: "row"});
   const name = each.name;
   if (may("suppliers:sync")) {
-    const start = node("button", {on: () => act(`suppliers/${encoded(name)}/sync`), "aria-label": `Sync ${name}`}, "Sync");
-    start.disabled = each.syncing;
-    buttons.append(start);
+    // Not `disabled`, which would take the focus from whoever has just pressed it.
+    buttons.append(node("button", {on: () => each.syncing || act(`suppliers/${encoded(name)}/sync`),
+      "aria-label": `Sync ${name}`, "aria-disabled": each.syncing}, "Sync"));
     if (last?.state === "waiting") buttons.append(
       node("button", {on: () => act(`jobs/${last.job}/approve`), "aria-label": `Approve job ${last.job}`}, "Approve"));
   }
