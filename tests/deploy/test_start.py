@@ -45,9 +45,19 @@ def started(folder: Path, port: int, more: Mapping[str, str]) -> Iterator[OwnedP
         process.kill()
 
 
+def told(folder: Path, *arguments: str) -> str:
+    """What a command says that is run in the container."""
+    done = subprocess.run(
+        ["sh", START, "farmlokal", *arguments], cwd=folder, env=container(1, {}),
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def test_alone_it_makes_all_that_it_needs_once(tmp_path: Path) -> None:
     """Without variables a container is in production on a database of its own, with secrets that it made and
-    a first catalogue; the next start finds all of it."""
+    a first catalogue; commands in it have the same, and the next start finds all of it."""
     kept = []
     for _ in range(2):
         port = free_port()
@@ -56,6 +66,7 @@ def test_alone_it_makes_all_that_it_needs_once(tmp_path: Path) -> None:
             with Caller(port) as caller:
                 assert len(caller.ask("/api/products").json()["data"]) == 20
                 assert caller.ask("/auth/token").status == 401
+            assert "client_secret=" in told(tmp_path, "clients", "create", "A shop", "--scope", "ops:read")
         secrets = [tmp_path / "var" / name for name in ("secret-key", "webhook-secret")]
         assert {stat.S_IMODE(secret.stat().st_mode) for secret in secrets} == {0o600}
         kept.append([secret.read_text() for secret in secrets])
