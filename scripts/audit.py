@@ -27,7 +27,7 @@ WAIT_S = 300
 
 def audit(lock: str, more: list[str]) -> int:
     """The exit code, after what was found has been printed."""
-    command = [PIP_AUDIT, "--requirement", lock, *OPTIONS, *more]
+    command = [str(PIP_AUDIT), "--requirement", lock, *OPTIONS, *more]
     done = subprocess.run(command, capture_output=True, text=True, timeout=WAIT_S, check=False)
     try:
         dependencies = json.loads(done.stdout)["dependencies"]

@@ -53,14 +53,14 @@ def packages(lock: Path = LOCK) -> Iterator[Package]:
 
 def _licence(found: Distribution) -> tuple[str, bool]:
     about = found.metadata
-    if expression := about.get("License-Expression"):
-        return expression, True
+    if "License-Expression" in about:
+        return about["License-Expression"], True
     classified = [
         each.rpartition(" :: ")[2]
         for each in about.get_all("Classifier", [])
         if each.startswith("License :: ") and not each.endswith("OSI Approved")
     ]
-    written = (about.get("License") or "").strip().partition("\n")[0]
+    written = "".join(about.get_all("License", [])).strip().partition("\n")[0]
     if _IDENTIFIER.fullmatch(written):  # says more than a classifier: which BSD
         return written, False
     return ", ".join(sorted(classified)) or written or "not stated", False

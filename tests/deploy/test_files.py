@@ -139,7 +139,7 @@ def test_pods_are_confined_and_have_time_to_leave(overlay: Path) -> None:
 
 def compose() -> dict[str, Any]:
     """compose.yaml as Docker Compose understands it: the machine's, or its package of Debian's unstable."""
-    asked = ["-f", ROOT / "compose.yaml", "config", "--format", "json"]
+    asked = ["-f", str(ROOT / "compose.yaml"), "config", "--format", "json"]
     plugin = ["docker", "compose", "version"]
     if shutil.which("docker") and subprocess.run(plugin, capture_output=True, check=False).returncode == 0:
         return dict(msgspec.json.decode(ran(["docker", "compose", *asked])))

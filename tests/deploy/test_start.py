@@ -35,7 +35,7 @@ def started(folder: Path, port: int, more: Mapping[str, str]) -> Iterator[OwnedP
 
     (folder / "var").mkdir(exist_ok=True)
     # A process has its folder from its parent, so a shell goes there first.
-    command = ["sh", "-c", 'cd "$1" && exec sh "$2"', "sh", folder, START]
+    command = ["sh", "-c", 'cd "$1" && exec sh "$2"', "sh", str(folder), str(START)]
     process = OwnedProcess(command, folder / "log", answers, container(port, more))
     process.launch()
     try:
