@@ -7,11 +7,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.faults.processes import STOP_S, OwnedProcess, wait_until
+from tests.support.engines import ENGINES
 from tests.support.server import Caller, environment
 from tests.support.servers.mariadb import MariaDb
 from tests.support.servers.place import ROOT, free_port
-from tests.support.servers.sql import PASSWORD, USER, Database
+from tests.support.servers.sql import PASSWORD, USER, SqlServer
 from tests.support.servers.valkey import Valkey
 
 START = ROOT / "deploy/image/start"
@@ -75,22 +78,24 @@ def test_alone_it_makes_all_that_it_needs_once(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().count("Generated products") == 1
 
 
+@pytest.mark.parametrize("engine", [engine for engine in ENGINES if engine != "sqlite"])
 def test_with_the_originals_variables_it_serves_their_database(
-    mariadb_database: Database, mariadb_server: MariaDb, valkey: Valkey, tmp_path: Path
+    engine: str, request: pytest.FixtureRequest, valkey: Valkey, tmp_path: Path
 ) -> None:
     """`DB_HOST`, `DB_USER`, `DB_PASSWORD`, `DB_NAME` and `REDIS_URL` lead to a MySQL, which is migrated and
     not filled, and to a Redis."""
-    port = free_port()
+    server: SqlServer = request.getfixturevalue(f"{engine}_server")
+    database, port = server.new_database(), free_port()
     given = {
-        "DB_HOST": "127.0.0.1", "DB_PORT": str(mariadb_server.port), "DB_USER": USER, "DB_PASSWORD": PASSWORD,
-        "DB_NAME": mariadb_database.name, "REDIS_URL": valkey.url,
+        "DB_HOST": "127.0.0.1", "DB_PORT": str(server.port), "DB_USER": USER, "DB_PASSWORD": PASSWORD,
+        "DB_NAME": database.name, "REDIS_URL": valkey.url,
     }  # fmt: skip
     with started(tmp_path, port, given) as process:
         process.wait_until_ready()
         with Caller(port) as caller:
             assert caller.ask("/api/products").json()["data"] == []
             assert set(caller.ask("/readyz").json()["checks"]) == {"database", "redis"}
-    with mariadb_server.connection(mariadb_database.name) as connection, connection.cursor() as cursor:
+    with server.connection(database.name) as connection, connection.cursor() as cursor:
         assert cursor.execute("SELECT version_num FROM alembic_version") == 1
 
 
