@@ -33,14 +33,14 @@ set -eu
 root=$1 work=$2 source=$3; shift 3
 mount --bind "$root" "$root"
 for each in proc sys dev; do mount --rbind /$each "$root/$each"; done
-mkdir -p "$root/work" "$root/source" "$root/etc/ssl/certs"
-mount --bind "$work" "$root/work"
+mkdir -p "$root/scratch" "$root/source" "$root/etc/ssl/certs"
+mount --bind "$work" "$root/scratch"
 mount --bind "$source" "$root/source"
 for each in /etc/passwd /etc/group /etc/resolv.conf /etc/ssl/certs/ca-certificates.crt; do
   touch "$root$each"; mount --bind "$each" "$root$each"
 done
 cd /
-exec chroot "$root" /usr/bin/buildah --root /work/root --runroot /work/run --storage-driver vfs "$@"
+exec chroot "$root" /usr/bin/buildah --root /scratch/root --runroot /scratch/run --storage-driver vfs "$@"
 """
 
 # What `docker run --read-only --tmpfs /tmp` and a volume give: nothing else can be written.
@@ -74,7 +74,7 @@ class Builder:
         # A copy: what is unpacked would be another file system's to its namespace.
         shutil.copytree(unpacked("image-base", BASE).root, self.work / "base", symlinks=True)
         container = self("from", "scratch")
-        self("add", "--quiet", container, "/work/base", "/")
+        self("add", "--quiet", container, "/scratch/base", "/")
         self("config", "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container)
         self("commit", "--quiet", "--rm", container, "localhost/python-base")
         return self
@@ -83,7 +83,7 @@ class Builder:
         self._folder.__exit__(None, None, None)
 
     def __call__(self, *arguments: str) -> str:
-        """One command of buildah; what it printed. Files of ours are below /source and /work."""
+        """One command of buildah; what it printed. Files of ours are below /source and /scratch."""
         command = [
             *_PRIVATE,
             _AS_A_MACHINE,
@@ -108,14 +108,14 @@ class Builder:
         self(
             *("build", "--quiet", "--format", "docker", "--pull-never", "--isolation", "chroot"),
             *("--network", "host", "--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro"),
-            *("--secret", "id=pip,src=/work/pip.conf", "--build-arg", "PYTHON_IMAGE=localhost/python-base"),
+            *("--secret", "id=pip,src=/scratch/pip.conf", "--build-arg", "PYTHON_IMAGE=localhost/python-base"),
             *("--tag", name, "/source"),
         )
 
     def unpacked(self, name: str) -> Path:
         """The files of an image, as a folder of this machine."""
         container = self("from", "--pull-never", name)
-        return self.work / Path(self("mount", container)).relative_to("/work")
+        return self.work / Path(self("mount", container)).relative_to("/scratch")
 
 
 def contained(root: Path, environment: Mapping[str, str], command: Sequence[str]) -> list[str]:

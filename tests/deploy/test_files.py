@@ -1,6 +1,7 @@
 """What is deployed is what it should be: read by the tools that will read it, and by our own settings."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,14 @@ def test_the_dockerfile_has_nothing_that_hadolint_minds() -> None:
     """hadolint finds nothing in the Dockerfile, and no line of it is excused."""
     ran([tool("hadolint"), "--no-color", "Dockerfile"])
     assert "hadolint" not in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+def test_the_image_names_the_version_of_the_program() -> None:
+    """Unless a build says otherwise the image's label is the version of pyproject.toml."""
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    named = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert named
+    assert f"\nARG VERSION={named[1]}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
 def test_the_image_is_given_only_what_it_copies() -> None:
