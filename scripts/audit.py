@@ -10,18 +10,10 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 PIP_AUDIT = Path(sys.prefix) / "deploy/bin/pip-audit"
-OPTIONS = [
-    "--require-hashes",
-    "--disable-pip",
-    "--format",
-    "json",
-    "--progress-spinner",
-    "off",
-    "--timeout",
-    "10",
-]
+OPTIONS = ["--require-hashes", "--disable-pip", "--format=json", "--progress-spinner=off", "--timeout=10"]
 WAIT_S = 300
 
 
@@ -35,21 +27,22 @@ def audit(lock: str, more: list[str]) -> int:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
         print(f"not audited, the advisory service could not be asked: {reason}")
         return 2
-    vulnerable = [
+    lines, code = verdict(dependencies)
+    print("\n".join(lines))
+    return code
+
+
+def verdict(dependencies: list[dict[str, Any]]) -> tuple[list[str], int]:
+    """What pip-audit found of each package, in words and as exit code."""
+    known = [
         f"{each['name']} {each['version']}: {advisory['id']}, mended in {advisory['fix_versions'] or 'none'}"
         for each in dependencies
         for advisory in each.get("vulns", [])
     ]
-    unknown = [each["name"] for each in dependencies if "skip_reason" in each]
-    for line in vulnerable:
-        print(line)
-    if unknown:
-        print(
-            f"{len(unknown)} of {len(dependencies)} not audited, unknown to the service: {', '.join(unknown)}"
-        )
-    if not vulnerable and not unknown:
-        print(f"{len(dependencies)} packages, none of them with a known vulnerability")
-    return 1 if vulnerable else 2 if unknown else 0
+    skipped = ", ".join(each["name"] for each in dependencies if "skip_reason" in each)
+    if skipped:
+        return [*known, f"not audited, unknown to the service: {skipped}"], 1 if known else 2
+    return known or [f"{len(dependencies)} packages, none with a known vulnerability"], 1 if known else 0
 
 
 if __name__ == "__main__":

@@ -108,7 +108,12 @@ class Builder:
         self(
             *("build", "--quiet", "--format", "docker", "--pull-never", "--isolation", "chroot"),
             *("--network", "host", "--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro"),
-            *("--secret", "id=pip,src=/scratch/pip.conf", "--build-arg", "PYTHON_IMAGE=localhost/python-base"),
+            *(
+                "--secret",
+                "id=pip,src=/scratch/pip.conf",
+                "--build-arg",
+                "PYTHON_IMAGE=localhost/python-base",
+            ),
             *("--tag", name, "/source"),
         )
 
