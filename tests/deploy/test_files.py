@@ -98,18 +98,18 @@ def test_the_image_is_given_only_what_it_copies() -> None:
     assert all(any(source == each or source.startswith(f"{each}/") for source in copied) for each in let_in)
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
-def test_an_overlay_is_what_kubernetes_takes(overlay: Path, tmp_path: Path) -> None:
+def test_the_overlays_are_what_kubernetes_takes(tmp_path: Path) -> None:
     """Each overlay builds, is valid by the strict schemas of Kubernetes, and its settings are accepted."""
-    text, resources = built(overlay)
-    (tmp_path / "built.yaml").write_text(text, encoding="utf-8")
-    ran([tool("kubernetes-validate"), "--strict", "--quiet", tmp_path / "built.yaml"])
     for name, secret in SECRETS.items():
         (tmp_path / name).write_text(secret, encoding="utf-8")
-    settings = loaded(resources["ConfigMap"]["data"], Path("/run/secrets/farmlokal"), tmp_path)
-    assert settings.profile == "production"
-    assert settings.redis_url is not None
-    assert "canary" not in text
+    for overlay in OVERLAYS:
+        text, resources = built(overlay)
+        (tmp_path / f"{overlay.name}.yaml").write_text(text, encoding="utf-8")
+        settings = loaded(resources["ConfigMap"]["data"], Path("/run/secrets/farmlokal"), tmp_path)
+        assert settings.profile == "production"
+        assert settings.redis_url is not None
+    # All in one process: it takes two seconds to read its schemas.
+    ran([tool("kubernetes-validate"), "--strict", "--quiet", *tmp_path.glob("*.yaml")])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda overlay: overlay.name)
