@@ -77,22 +77,25 @@ def metrics(url: str, answer: requests.Response) -> int:
     return requests.get(f"{url}/metrics", headers=headers, timeout=20).status_code
 
 
-def test_the_secret_key_is_replaced_in_two_restarts(place: Place) -> None:
-    """With the new key before the old one every cursor, token and client goes on; once clients and signing
-    keys are new ones, the old key is taken away and what it made opens nothing."""
+def test_the_secret_key_is_replaced_in_three_rounds(place: Place) -> None:
+    """First every instance learns the new key, then signs with it; cursors, tokens and clients go on at all of
+    them. Once clients and signing keys are new ones the old key goes, and what it made opens nothing."""
     with serving(place.database, place.folder / "old.log", place.settings) as server:
         url = f"http://127.0.0.1:{server.port}"
         before = place.run("clients", "create", "Ops", "--scope", "ops:read")
         old_token, old_cursor = token(url, before), next_cursor(url)
-    place.write(f"{NEW},{OLD}")
-    with serving(place.database, place.folder / "both.log", place.settings) as server:
-        url = f"http://127.0.0.1:{server.port}"
-        assert page(url, old_cursor) == 200
-        assert metrics(url, old_token) == 200
-        assert metrics(url, token(url, before)) == 200
-        after = {**before, **place.run("clients", "rotate", before["client_id"])}
-        place.run("keys", "rotate", "--at-once")
-        new_cursor = next_cursor(url)
+    place.write(f"{OLD},{NEW}")
+    with serving(place.database, place.folder / "learnt.log", place.settings) as behind:
+        place.write(f"{NEW},{OLD}")
+        with serving(place.database, place.folder / "signs.log", place.settings) as ahead:
+            urls = [f"http://127.0.0.1:{server.port}" for server in (behind, ahead)]
+            new_cursor = next_cursor(urls[1])
+            after = {**before, **place.run("clients", "rotate", before["client_id"])}
+            for url in urls:
+                assert [page(url, cursor) for cursor in (old_cursor, new_cursor)] == [200, 200]
+                for answer in (old_token, token(urls[1], after), token(urls[0], before)):
+                    assert metrics(url, answer) == 200
+            place.run("keys", "rotate", "--at-once")
     place.write(NEW)
     with serving(place.database, place.folder / "new.log", place.settings) as server:
         url = f"http://127.0.0.1:{server.port}"
@@ -101,6 +104,23 @@ def test_the_secret_key_is_replaced_in_two_restarts(place: Place) -> None:
         assert page(url, old_cursor) == 400
         assert metrics(url, old_token) == 401
         assert token(url, before).status_code == 401
+
+
+def test_a_secret_key_that_leaked_is_replaced_at_once(place: Place) -> None:
+    """With the new key alone nothing that was made under the old one opens; new secrets of clients do."""
+    with serving(place.database, place.folder / "old.log", place.settings) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        before = place.run("clients", "create", "Ops", "--scope", "ops:read")
+        old_token, old_cursor = token(url, before), next_cursor(url)
+    place.write(NEW)
+    place.run("keys", "rotate", "--at-once")
+    with serving(place.database, place.folder / "new.log", place.settings) as server:
+        url = f"http://127.0.0.1:{server.port}"
+        assert page(url, old_cursor) == 400
+        assert metrics(url, old_token) == 401
+        assert token(url, before).status_code == 401
+        after = {**before, **place.run("clients", "rotate", before["client_id"])}
+        assert metrics(url, token(url, after)) == 200
 
 
 def test_the_secret_of_webhooks_is_replaced_in_two_restarts(place: Place) -> None:
