@@ -65,7 +65,9 @@ class SqliteKept:
 
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         """What a statement finds."""
-        sql = sql.replace("SHOW TABLES", "SELECT name FROM sqlite_master WHERE type = 'table'")
+        # Of the full-text index its own tables are counted; it lets nobody read it row by row.
+        tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND sql NOT LIKE 'CREATE VIRTUAL %'"
+        sql = sql.replace("SHOW TABLES", tables)
         with closing(sqlite3.connect(self._file)) as connection:
             return connection.execute(sql).fetchall()
 
@@ -127,9 +129,9 @@ def farmlokal(url: str, *arguments: str) -> dict[str, str]:
     return {name: value.strip("'") for name, _, value in pairs}
 
 
-def walk(port: int) -> list[Any]:
-    """Every product by price, page after page, as it is told to callers."""
-    found, path = [], "/api/products?sort=price&limit=100"
+def walk(port: int, query: str = "sort=price") -> list[Any]:
+    """Every product of a query, page after page, as it is told to callers."""
+    found, path = [], f"/api/products?limit=100&{query}"
     with Caller(port) as caller:
         cursor = ""
         while True:
@@ -163,7 +165,7 @@ def test_what_was_backed_up_is_there_again(kept: Kept, tmp_path: Path) -> None:
     client = farmlokal(kept.url, "clients", "create", "A shop", "--scope", "orders:read")
     with serving(kept.url, tmp_path / "before.log", SETTINGS) as server:
         assert deliver(server.port, "before the backup") == "processed"
-        rows, products = counted(kept), walk(server.port)
+        rows, products, tomatoes = counted(kept), walk(server.port), walk(server.port, "search=mato")
         kept.back_up()
         assert deliver(server.port, "after the backup") == "processed"
     kept.wipe()
@@ -172,6 +174,7 @@ def test_what_was_backed_up_is_there_again(kept: Kept, tmp_path: Path) -> None:
     assert rows["products"] == len(products) == PRODUCTS
     with serving(kept.url, tmp_path / "after.log", SETTINGS) as server:
         assert walk(server.port) == products
+        assert walk(server.port, "search=mato") == tomatoes != []
         answer = requests.post(
             f"http://127.0.0.1:{server.port}/oauth/token",
             {"grant_type": "client_credentials"},

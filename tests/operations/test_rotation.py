@@ -78,8 +78,8 @@ def metrics(url: str, answer: requests.Response) -> int:
 
 
 def test_the_secret_key_is_replaced_in_three_rounds(place: Place) -> None:
-    """First every instance learns the new key, then signs with it; cursors, tokens and clients go on at all of
-    them. Once clients and signing keys are new ones the old key goes, and what it made opens nothing."""
+    """First every instance learns the new key, then signs with it; cursors, tokens and clients go on at all
+    of them. Once clients and signing keys are new ones the old key goes, and what it made opens nothing."""
     with serving(place.database, place.folder / "old.log", place.settings) as server:
         url = f"http://127.0.0.1:{server.port}"
         before = place.run("clients", "create", "Ops", "--scope", "ops:read")
