@@ -71,7 +71,7 @@ class Builder:
 
     def __enter__(self) -> Self:
         self.work = self._folder.__enter__()
-        # A copy: what is unpacked would be another file system's to its namespace.
+        # A copy: buildah sees its own folder, this one and the checkout, and no other.
         shutil.copytree(unpacked("image-base", BASE).root, self.work / "base", symlinks=True)
         container = self("from", "scratch")
         self("add", "--quiet", container, "/scratch/base", "/")
@@ -84,15 +84,8 @@ class Builder:
 
     def __call__(self, *arguments: str) -> str:
         """One command of buildah; what it printed. Files of ours are below /source and /scratch."""
-        command = [
-            *_PRIVATE,
-            _AS_A_MACHINE,
-            "buildah",
-            str(self._buildah),
-            str(self.work),
-            str(ROOT),
-            *arguments,
-        ]
+        folders = [str(folder) for folder in (self._buildah, self.work, ROOT)]
+        command = [*_PRIVATE, _AS_A_MACHINE, "buildah", *folders, *arguments]
         environment = {"PATH": os.environ["PATH"], "BUILDAH_ISOLATION": "chroot"}
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=BUILD_S, check=False
@@ -108,12 +101,8 @@ class Builder:
         self(
             *("build", "--quiet", "--format", "docker", "--pull-never", "--isolation", "chroot"),
             *("--network", "host", "--volume", f"{AUTHORITIES}:{AUTHORITIES}:ro"),
-            *(
-                "--secret",
-                "id=pip,src=/scratch/pip.conf",
-                "--build-arg",
-                "PYTHON_IMAGE=localhost/python-base",
-            ),
+            *("--secret", "id=pip,src=/scratch/pip.conf"),
+            *("--build-arg", "PYTHON_IMAGE=localhost/python-base"),
             *("--tag", name, "/source"),
         )
 

@@ -1,13 +1,15 @@
 """Secrets are replaced while their holders go on, and then the old ones open nothing."""
 
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import requests
 
 from tests.support import orders
-from tests.support.catalogue import new_database
+from tests.support.asgi import furnish
+from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.server import command, environment, serving
 
 OLD = "the-old-key-0123456789abcdefghijklmnop"
@@ -49,7 +51,8 @@ def place(tmp_path: Path) -> Place:
     """With some products."""
     place = Place(tmp_path)
     place.write(OLD)
-    place.run("seed", "--products", "40")
+    with closing(connect(place.database)) as connection:
+        furnish(Shelf(connection))
     return place
 
 
