@@ -123,8 +123,8 @@ lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirement
 	@$(COMPILE) $(ARGS) --group build -o requirements/build.lock
 	@$(COMPILE) $(ARGS) --group deploy -o requirements/deploy.lock
 
-image: $(VENV)/dev.stamp  ## build the container image, with Docker or without, and have it answer a request
-	@FARMLOKAL_TEST_IMAGE=1 $(BIN)/pytest -s tests/deploy/test_image.py $(ARGS)
+image: $(VENV)/dev.stamp  ## build the container image without Docker, have it answer a request, and Prometheus read a server
+	@FARMLOKAL_TEST_IMAGE=1 $(BIN)/pytest -s tests/deploy/test_image.py tests/deploy/test_scrape.py $(ARGS)
 
 audit: $(VENV)/deploy.stamp  ## known vulnerabilities of what the image carries; asks an advisory service
 	@$(BIN)/python scripts/audit.py $(ARGS)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 import requests
 
 from tests.faults.processes import OwnedProcess, wait_until
@@ -24,10 +25,14 @@ SETTINGS = {
 }
 
 
-def program(name: str) -> list[str | Path]:
-    """How a program of Prometheus is started: the machine's, or its distribution's."""
-    own = shutil.which(name)
-    return [own] if own else unpacked("prometheus", ["prometheus"]).command(f"usr/bin/{name}")
+@pytest.fixture
+def program() -> list[str | Path]:
+    """How Prometheus is started: the machine's, or its distribution's."""
+    if os.environ.get("FARMLOKAL_TEST_IMAGE") != "1":
+        pytest.skip("a Prometheus is fetched by `make image`")
+    own = shutil.which("prometheus")
+    package = "prometheus-server"  # a name of its own: the other tools of the package need less of it
+    return [own] if own else unpacked(package, ["prometheus"]).command("usr/bin/prometheus")
 
 
 def prepare(folder: Path, database: Path) -> None:
@@ -41,7 +46,7 @@ def prepare(folder: Path, database: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_prometheus_gets_a_token_and_the_numbers(tmp_path: Path) -> None:
+def test_prometheus_gets_a_token_and_the_numbers(program: list[str | Path], tmp_path: Path) -> None:
     """What is prepared before the first start, and again before each other one, lets Prometheus in; it
     accepts its configuration and the rules of the alerts, and finds the server up."""
     database = new_database(tmp_path)
@@ -65,15 +70,10 @@ def test_prometheus_gets_a_token_and_the_numbers(tmp_path: Path) -> None:
             assert there in configuration
             configuration = configuration.replace(there, place)
         (folder / "prometheus.yml").write_text(configuration)
-        checked = subprocess.run(
-            [*program("promtool"), "check", "config", folder / "prometheus.yml"],
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert checked.returncode == 0, checked.stdout + checked.stderr
-        _scrape(folder, here)
+        _scrape(program, folder, here)
 
 
-def _scrape(folder: Path, instance: str) -> None:
+def _scrape(program: list[str | Path], folder: Path, instance: str) -> None:
     url = f"http://127.0.0.1:{(port := free_port())}"
 
     def found(series: str) -> list[Any]:
@@ -81,7 +81,7 @@ def _scrape(folder: Path, instance: str) -> None:
         return list(answer.json()["data"]["result"])
 
     command = [
-        *program("prometheus"), f"--config.file={folder}/prometheus.yml",
+        *program, f"--config.file={folder}/prometheus.yml",
         f"--storage.tsdb.path={folder}/data", f"--web.listen-address=127.0.0.1:{port}",
     ]  # fmt: skip
 
