@@ -56,14 +56,12 @@ def loaded(environment: Mapping[str, str], secrets: Path, folder: Path) -> Setti
 
 
 def built(overlay: Path) -> tuple[str, dict[str, Any]]:
-    """What an overlay is when it is built: as it stands, and each resource by its kind."""
-    kubectl, kustomize = shutil.which("kubectl"), shutil.which("kustomize")
-    if kustomize:
-        text = ran([kustomize, "build", overlay])
-    elif kubectl:
-        text = ran([kubectl, "kustomize", overlay])
-    else:
-        raise Missing("neither kubectl nor kustomize on this machine, to build deploy/kubernetes with")
+    """An overlay built by kubectl, the machine's or its package of Debian's unstable: as it stands, and each
+    resource by its kind."""
+    own = shutil.which("kubectl")
+    package = ("kubectl", ["kubernetes-client"], "sid")
+    program = [own] if own else unpacked(*package).command("usr/bin/kubectl")
+    text = ran([*program, "kustomize", overlay])
     documents = [msgspec.yaml.decode(each) for each in text.split("\n---\n")]
     return text, {each["kind"]: each for each in documents}
 
