@@ -29,14 +29,15 @@ LINT = $(BIN)/ruff check --quiet .
 TYPES = $(BIN)/mypy --no-error-summary
 IMPORTS = $(BIN)/lint-imports --no-logo
 TEST = $(BIN)/pytest -n $(WORKERS)
-COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11 pyproject.toml
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest e2e screenshots clean help
+.PHONY: image audit licences
 .PHONY: cluster test-cluster
 
-setup: $(VENV)/dev.stamp  ## .venv with everything that the other targets need
+setup: $(VENV)/dev.stamp $(VENV)/deploy.stamp  ## .venv with everything that the other targets need
 
 run: $(VENV)/run.stamp  ## the server on http://127.0.0.1:3000 with a first catalogue; Ctrl-C stops it
 	@exec $(BIN)/farmlokal dev
@@ -44,7 +45,7 @@ run: $(VENV)/run.stamp  ## the server on http://127.0.0.1:3000 with a first cata
 test: $(VENV)/dev.stamp  ## all tests
 	@$(TEST) $(ARGS)
 
-check: $(VENV)/dev.stamp  ## what CI runs: format, lint, types, import contracts, tests
+check: $(VENV)/dev.stamp $(VENV)/deploy.stamp  ## what CI runs: format, lint, types, import contracts, tests
 	$(FORMAT_CHECK)
 	$(LINT)
 	$(TYPES)
@@ -117,13 +118,25 @@ loadtest: $(VENV)/dev.stamp  ## a shop day on a server of its own: 500 arrivals/
 	@$(BIN)/python -m bench.shop_day $(ARGS)
 
 lock: $(VENV)/uv.stamp  ## resolve the ranges of pyproject.toml into requirements/; ARGS=--upgrade moves every pin
-	@$(COMPILE) $(ARGS) -o requirements/run.lock
-	@$(COMPILE) $(ARGS) --all-extras --group dev -o requirements/dev.lock
+	@$(COMPILE) pyproject.toml $(ARGS) -o requirements/run.lock
+	@$(COMPILE) pyproject.toml $(ARGS) --all-extras --group dev -o requirements/dev.lock
+	@$(COMPILE) pyproject.toml $(ARGS) --all-extras -c requirements/dev.lock -o requirements/image.lock
+	@$(COMPILE) $(ARGS) --group build -o requirements/build.lock
+	@$(COMPILE) $(ARGS) --group deploy -o requirements/deploy.lock
+
+image: $(VENV)/dev.stamp  ## build the container image without Docker, have it answer a request, and Prometheus read a server
+	@FARMLOKAL_TEST_IMAGE=1 $(BIN)/pytest -s tests/deploy/test_image.py tests/deploy/test_scrape.py $(ARGS)
+
+audit: $(VENV)/deploy.stamp  ## known vulnerabilities of what the image carries; asks an advisory service
+	@$(BIN)/python scripts/audit.py $(ARGS)
+
+licences: $(VENV)/dev.stamp  ## the page of the licences of what the image carries, docs/licences.md, anew
+	@$(BIN)/python scripts/inventory.py licences > docs/licences.md
 
 clean:  ## remove .venv, caches and compiled files; var/, where the data is, stays
 	@rm -rf $(VENV) .cache .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	@rm -f bench/results/*.tmp
-	@find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	@find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
@@ -164,6 +177,14 @@ $(VENV)/dev.stamp: $(VENV)/uv.stamp requirements/dev.lock requirements/run.lock 
 	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/dev.lock
 	@$(INSTALL_PROJECT)
 	@touch $(VENV)/run.stamp $@
+
+# What checks Dockerfile, Kubernetes and the packages themselves. A machine that cannot have it goes without: the
+# tests that need it are skipped, and say so.
+$(VENV)/deploy.stamp: $(VENV)/uv.stamp requirements/deploy.lock
+	@echo "Installing requirements/deploy.lock into $(VENV)/deploy"
+	@$(UV) venv --quiet --allow-existing --python $(BIN)/python $(VENV)/deploy
+	@if $(UV) pip sync --quiet --python $(VENV)/deploy/bin/python --require-hashes requirements/deploy.lock; \
+	  then touch $@; else echo "make: what is deployed goes unchecked: its tools could not be had" >&2; fi
 
 # The build backend is inside uv, so this asks no registry.
 INSTALL_PROJECT = $(UV) pip install --quiet --python $(BIN)/python --offline --no-deps -e .

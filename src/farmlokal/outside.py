@@ -8,6 +8,7 @@ import click
 
 
 @click.command()
+@click.option("--host", default="127.0.0.1", help="Address to listen on; it obeys whoever reaches it.")
 @click.option("--port", type=click.IntRange(1, 65535), default=3001, help="Port to listen on.")
 @click.option("--beside", type=int, hidden=True, help="End when the parent is not this process any more.")
 @click.option(
@@ -16,7 +17,7 @@ import click
     help="Folder of suppliers' pages (JSON) to serve in place of generated ones.",
 )
 @click.option("--open", "to_anyone", is_flag=True, help="Show products without a token, too.")
-def simulator(port: int, beside: int | None, pages: Path | None, *, to_anyone: bool) -> None:
+def simulator(host: str, port: int, beside: int | None, pages: Path | None, *, to_anyone: bool) -> None:
     """Simulate the outside world: a supplier and its OAuth provider, which do wrong on command.
 
     Its page has switches; `PUT /control/<endpoint>` scripts it, `GET /control` tells what it was asked.
@@ -24,10 +25,10 @@ def simulator(port: int, beside: int | None, pages: Path | None, *, to_anyone: b
     from farmlokal.suppliers.simulator.process import run
 
     if beside is None:
-        click.echo(f"The simulator listens on http://127.0.0.1:{port}; FarmLokal finds it with")
+        click.echo(f"The simulator listens on http://{host}:{port}; FarmLokal finds it with")
         for name, value in settings_for(port).items():
             click.echo(f"  {name}={value}")
-    asyncio.run(run(port, beside, pages, to_anyone=to_anyone))
+    asyncio.run(run(host, port, beside, pages, to_anyone=to_anyone))
 
 
 def simulate_beside(near: int, *, supplier: bool, provider: bool) -> dict[str, str]:

@@ -18,15 +18,16 @@ def _lock(name: str) -> str:
 
 
 def test_what_serves_is_what_was_tested() -> None:
-    """Every package of run.lock is in dev.lock at the same version."""
-    run, dev = _pins("run.lock"), _pins("dev.lock")
+    """Every package of image.lock, those of run.lock among them, is in dev.lock at the same version."""
+    run, image, dev = _pins("run.lock"), _pins("image.lock"), _pins("dev.lock")
     assert run
-    assert not {name: (pin, dev.get(name)) for name, pin in run.items() if dev.get(name) != pin}
+    assert run.items() <= image.items()
+    assert not {name: (pin, dev.get(name)) for name, pin in image.items() if dev.get(name) != pin}
 
 
 def test_every_pin_has_a_hash_and_no_address() -> None:
     """A package is known by its content, whoever delivers it."""
-    for name in ("run.lock", "dev.lock"):
+    for name in sorted(path.name for path in (ROOT / "requirements").iterdir()):
         text = _lock(name)
         entries = re.split(r"\n(?=[a-z0-9])", text.strip())
         assert not [entry.splitlines()[0] for entry in entries if "--hash=sha256:" not in entry]

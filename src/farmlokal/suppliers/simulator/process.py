@@ -22,8 +22,10 @@ START_S = 10.0
 _LOOK_S = 0.2
 
 
-async def run(port: int, beside: int | None, pages: Path | None = None, *, to_anyone: bool = False) -> None:
-    """Serve on the loopback until SIGTERM or SIGINT; or until the parent process is not `beside` any more."""
+async def run(
+    host: str, port: int, beside: int | None, pages: Path | None = None, *, to_anyone: bool = False
+) -> None:
+    """Serve until SIGTERM or SIGINT; or until the parent process is not `beside` any more."""
     ended = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -32,9 +34,9 @@ async def run(port: int, beside: int | None, pages: Path | None = None, *, to_an
     if to_anyone:
         simulator.supplier.guarded.clear()
     try:
-        await simulator.start(port)
+        await simulator.start(port, host=host)
     except OSError as error:
-        raise Unavailable(f"cannot listen on port {port}: {error.strerror}") from None
+        raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from None
     watch = asyncio.create_task(_leave_with(beside, ended)) if beside is not None else None
     await ended.wait()
     if watch is not None:

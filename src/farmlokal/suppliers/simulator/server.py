@@ -40,9 +40,9 @@ class Simulator:
         """Answers of the resource by status."""
         self._server = WireServer(self._answer)
 
-    async def start(self, port: int, tls: ssl.SSLContext | None = None) -> int:
-        """Listen on the loopback; the port, which the system chooses for 0."""
-        return await self._server.start("127.0.0.1", port, tls)
+    async def start(self, port: int, tls: ssl.SSLContext | None = None, host: str = "127.0.0.1") -> int:
+        """Listen; the port, which the system chooses for 0."""
+        return await self._server.start(host, port, tls)
 
     async def stop(self) -> None:
         """End every connection."""
