@@ -185,7 +185,7 @@ def test_a_node_without_a_majority_is_refused_in_time(galera: Galera, database: 
 
 
 SECONDS, RATE = 6.0, 60.0
-"""Of events at two nodes at once: nearly every transaction meets another, at the version of the catalogue."""
+"""Of events at two nodes at once, which meet at orders, stock and the version of the catalogue."""
 
 
 def test_events_at_two_nodes(galera: Galera, database: Named, shelf: Shelf, tmp_path: Path) -> None:
