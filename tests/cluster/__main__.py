@@ -14,6 +14,7 @@ import click
 
 from tests.cluster.campaign import EVENTS_S, READS_S, STEPS, Outcome, loaded, outcome, run
 from tests.cluster.town import town
+from tests.support.servers.place import Missing
 
 
 def main() -> None:
@@ -44,6 +45,8 @@ def main() -> None:
             if not given.leave:
                 say("everything stands: look at the pages above; Ctrl-C stops all of it")
                 signal.pause()
+    except Missing as missing:
+        sys.exit(f"make cluster: {missing}")
     except KeyboardInterrupt:
         click.echo("\nstopped")
     else:
