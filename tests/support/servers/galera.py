@@ -17,7 +17,6 @@ from typing import NamedTuple, Self
 
 from tests.faults.processes import wait_until
 from tests.support.servers.mariadb import MariaDb
-from tests.support.servers.packages import unpacked
 from tests.support.servers.place import Missing, free_port
 
 NODES = 3
@@ -160,8 +159,8 @@ def _account() -> str:
 
 
 def _provider() -> Path:
-    """The machine's own library, or that of its distribution's package. Raises `Missing`."""
-    if shutil.which("rsync") is None:
-        raise Missing("no rsync on this machine, with which Galera's nodes copy their data: install it")
-    own = next(iter(sorted(Path("/usr").glob("lib*/galera*/libgalera_smm.so"))), None)
-    return own or unpacked("galera", ["galera-4"]).root / "usr/lib/galera/libgalera_smm.so"
+    """The library of the machine's own Galera. Raises `Missing`."""
+    libraries = sorted(Path("/usr").glob("lib*/galera*/libgalera_smm.so"))
+    if not libraries or None in map(shutil.which, ("rsync", "wsrep_sst_rsync")):
+        raise Missing("no Galera on this machine: install mariadb-server, galera-4 and rsync")
+    return libraries[0]
