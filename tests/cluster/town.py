@@ -138,6 +138,8 @@ def town(folder: Path, say: Say, *, sentinels: bool = False) -> Iterator[Town]:
             "FARMLOKAL_WEBHOOK_SECRETS": SECRET.decode(),
             "FARMLOKAL_RATE_LIMIT": "1000000/1s;burst=1000000",
             "FARMLOKAL_TRUSTED_PROXIES": "127.0.0.1/32",
+            # While one of two is away the other one has all readers.
+            "FARMLOKAL_DATABASE_POOL": "25",
         }
         url = galera.nodes[0].url(database.name, writers.port)
         instances = enter(fleet(url, folder, 2, settings))
