@@ -33,9 +33,7 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --no-header --
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest e2e screenshots clean help
-.PHONY: image audit licences
-.PHONY: cluster test-cluster
+.PHONY: setup run test test-mysql check hostile malformed limits chaos memory keys model tokens fmt lint types imports lock bench bench-check loadtest e2e screenshots cluster test-cluster image audit licences clean help
 
 setup: $(VENV)/dev.stamp $(VENV)/deploy.stamp  ## .venv with everything that the other targets need
 
@@ -88,6 +86,14 @@ tokens: $(VENV)/dev.stamp  ## a thousand lives of upstream tokens, with kills, s
 chaos: $(VENV)/dev.stamp  ## events while instances, database and Redis are killed and frozen, twice 15 minutes
 	@FARMLOKAL_TEST_CHAOS_SECONDS=$${FARMLOKAL_TEST_CHAOS_SECONDS:-900} \
 	  $(BIN)/pytest -s tests/faults/test_chaos.py $(ARGS)
+
+cluster: $(VENV)/dev.stamp  ## a fleet of real servers on this machine; a tour through the deaths of its nodes
+	@exec $(BIN)/python -m tests.cluster $(ARGS)
+
+test-cluster: $(VENV)/dev.stamp  ## what holds while nodes of a fleet die, on Galera and on a Redis cluster; four minutes
+	@FARMLOKAL_TEST_REDIS_CLUSTER=1 $(BIN)/pytest -q -k redis \
+	  tests/contracts/test_cache.py tests/contracts/test_rate_limit.py tests/contracts/test_token_store.py
+	@FARMLOKAL_TEST_CLUSTER=1 $(BIN)/pytest -s tests/cluster $(ARGS)
 
 fmt: $(VENV)/dev.stamp  ## write the house format into every file
 	@$(BIN)/ruff format .
@@ -142,9 +148,6 @@ help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*  ## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r target does; do \
 	  printf '  make %-11s %s\n' "$$target" "$$does"; \
 	done
-
-cluster test-cluster:
-	@echo "make $@: not built yet" >&2; exit 2
 
 # An environment that is there and works is kept, whichever Python it has. It goes again when it could not be made
 # whole, so that the next try starts anew.

@@ -20,6 +20,10 @@ GOOD = {200}
 AGAIN = {409, 429, 503}
 """Answers after which a sender tries again; any other is a fault of the server."""
 
+BALANCED_AGAIN = AGAIN | {502, 504}
+"""The same behind a balancer, whose words these are for an instance that died or stood still over a
+request."""
+
 
 class Record:
     """An append-only file of JSON lines: `[seconds, "sent" | "answered" | "cut" | "fault", …]`."""
@@ -30,6 +34,10 @@ class Record:
         self._lock = threading.Lock()
         self.acknowledged: dict[str, str] = {}
         """The first good answer to each event, by its id."""
+        self.acknowledged_s: list[float] = []
+        """When each of those came, by the clock that is passed in."""
+        self.refused_s: list[float] = []
+        """When there was no good answer: another one, or none."""
         self.statuses: Counter[int] = Counter()
         self.words: Counter[str] = Counter()
         self.cut = 0
@@ -48,7 +56,17 @@ class Record:
         self.seconds.append(took_s)
         if status in GOOD:
             self.words[word] += 1
-            self.acknowledged.setdefault(event_id, word)
+            if event_id not in self.acknowledged:
+                self.acknowledged[event_id] = word
+                self.acknowledged_s.append(now_s)
+        else:
+            self.refused_s.append(now_s)
+
+    def was_cut(self, now_s: float, event_id: str, why: str) -> None:
+        """No answer."""
+        self.note(now_s, "cut", event_id, why)
+        self.cut += 1
+        self.refused_s.append(now_s)
 
     def close(self) -> None:
         """The end of the run."""

@@ -7,7 +7,7 @@ import base64
 import hmac
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from random import Random
 
 import msgspec
@@ -30,12 +30,17 @@ class Sender:
     """Sends deliveries to the ports of instances from a thread of its own; `port(number)` chooses one."""
 
     def __init__(
-        self, deliveries: Sequence[Delivery], port: Callable[[int], int], record: Record, seed: int
+        self,
+        deliveries: Sequence[Delivery],
+        port: Callable[[int], int],
+        record: Record,
+        seed: int,
+        again: Set[int] = AGAIN,
     ) -> None:
-        self._deliveries, self._port, self._record = deliveries, port, record
+        self._deliveries, self._port, self._record, self._again = deliveries, port, record, again
         self._random = Random(seed)
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), name="sender")
-        self._stopping = False
+        self._stopping = self._finishing = False
         self.left = len(deliveries)
         """Deliveries that were not told 2xx yet."""
         self.sent = 0
@@ -46,6 +51,10 @@ class Sender:
         """Begin now."""
         self._thread.start()
 
+    def finish(self) -> None:
+        """Begin no more deliveries, whatever is due; those that were begun go on."""
+        self._finishing = True
+
     def join(self, within_s: float) -> None:
         """Wait until every delivery was told 2xx; gives up after so long."""
         self._thread.join(within_s)
@@ -55,19 +64,24 @@ class Sender:
     async def _main(self) -> None:
         start_s, room = time.monotonic(), asyncio.Semaphore(CONNECTIONS)
         async with asyncio.TaskGroup() as group:
-            for delivery in self._deliveries:
+            for at, delivery in enumerate(self._deliveries):
                 await asyncio.sleep(max(0.0, start_s + delivery.at_s - time.monotonic()))
+                if self._finishing:
+                    self.left -= len(self._deliveries) - at
+                    break
                 group.create_task(self._deliver(delivery, room))
 
     async def _deliver(self, delivery: Delivery, room: asyncio.Semaphore) -> None:
         toss = delivery.toss
-        while not self._stopping:
+        while True:
             async with room:
+                if self._stopping:
+                    return
                 status = await self._try(delivery, self._port(toss))
             if status in GOOD:
                 self.left -= 1
                 return
-            if status is not None and status not in AGAIN:
+            if status is not None and status not in self._again:
                 self.wrong.append(f"{status} for {delivery.said.event_id}")
             toss = self._random.randrange(1000)
             await asyncio.sleep(self._random.uniform(*PAUSE_S))
@@ -82,8 +96,7 @@ class Sender:
             async with asyncio.timeout(ANSWER_S):
                 status, body = await post(port, content)
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError) as error:
-            self._record.note(time.monotonic(), "cut", name, type(error).__name__)
-            self._record.cut += 1
+            self._record.was_cut(time.monotonic(), name, type(error).__name__)
             return None
         now_s = time.monotonic()
         word = msgspec.json.decode(body).get("status") if status == 200 else ""

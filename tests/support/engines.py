@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 import pytest
 
 from tests.support.catalogue import Shelf, connect, new_database
+from tests.support.servers.groups import ManyAsOne
 from tests.support.servers.mariadb import MariaDb
 from tests.support.servers.mysql import MySql
 from tests.support.servers.place import Missing, MissingBrowser
@@ -25,6 +26,9 @@ from tests.support.sql_connection import Connection, MysqlConnection
 
 MYSQL = os.environ.get("FARMLOKAL_TEST_MYSQL") == "1"
 """Whether MySQL is asked for: its first start downloads it."""
+
+REDIS_CLUSTER = os.environ.get("FARMLOKAL_TEST_REDIS_CLUSTER") == "1"
+"""Whether the contracts of what is kept in Redis are to hold on a cluster, too."""
 
 ENGINES = ("sqlite", "mariadb", *(["mysql"] if MYSQL else []))
 """Engines on which rows can be written."""
@@ -96,8 +100,9 @@ def mysql_server() -> Iterator[MySql]:
 
 @pytest.fixture(scope="session")
 def valkey_server() -> Iterator[Valkey]:
-    """The Valkey of this test process, with whatever other tests left in it: see `valkey`."""
-    with Valkey() as server:
+    """The Valkey of this test process, with whatever other tests left in it: see `valkey`. A cluster where
+    FARMLOKAL_TEST_REDIS_CLUSTER=1 asks for it."""
+    with ManyAsOne() if REDIS_CLUSTER else Valkey() as server:
         yield server
 
 

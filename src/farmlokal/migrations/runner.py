@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from farmlokal.errors import Unavailable
+from farmlokal.migrations import newest
 from farmlokal.migrations.online import PATIENCE_S
 from farmlokal.platform.database import require_driver
 
@@ -34,6 +37,13 @@ HELD = (
     "a transaction or a query has been holding a table that the migration changes: run it again later, and it"
     " goes on where it stopped"
 )
+
+DONE_ALREADY = (
+    "what the migration makes is there already: another migration of this database goes on at another node of"
+    " its cluster, or one was cut off; run it again later"
+)
+_DONE_ALREADY = {1050, 1060, 1061, 1091}
+"""There is such a table, column or index; there is none that could be dropped."""
 
 CONNECT_S = 10
 """Longest a connection may take: nobody waits for it but the migration itself."""
@@ -83,16 +93,26 @@ async def _upgrade_mysql(address: "Address", to: str, patience_s: float) -> None
             connection.info["patience_s"] = patience_s
             await connection.run_sync(_in_turn, f"farmlokal migrate {address.database}"[:64], to)
     except DBAPIError as error:
+        if error.orig is not None and error.orig.args[:1] and error.orig.args[0] in _DONE_ALREADY:
+            raise Unavailable(DONE_ALREADY) from None
         kind = kind_of(error.orig) if error.orig is not None else Kind.BUG
         if kind is Kind.BUG:
             raise
         raise Failed(kind, HELD if kind is Kind.AGAIN else None).refusal() from None
+    except CommandError as error:
+        if "expected to match" not in str(error):  # the version is no longer the one that was read
+            raise
+        raise Unavailable(DONE_ALREADY) from None
     finally:
         await engine.dispose()
 
 
 def _in_turn(connection: Connection, name: str, to: str) -> None:
-    """Migrate while holding the server's lock of this name: DDL there is no transaction that could wait."""
+    """Migrate while holding the server's lock of this name: DDL there is no transaction that could wait.
+
+    The lock is one server's own. Two at two nodes of a cluster meet at a statement: whichever comes second
+    there finds it done, and stops.
+    """
     lock = text("SELECT GET_LOCK(:name, :wait)")
     if connection.scalar(lock, {"name": name, "wait": TURN_WAIT_S}) != 1:
         raise Unavailable("another migration of this database has been running for a minute: try again")
@@ -104,6 +124,9 @@ def _in_turn(connection: Connection, name: str, to: str) -> None:
 
 
 def _upgrade(connection: Connection, to: str) -> None:
+    found = MigrationContext.configure(connection).get_current_revision()
+    if to == NEWEST and found is not None and found.isdecimal() and int(found) > int(newest()):
+        return  # a newer release has been here, and may still serve
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.attributes["connection"] = connection

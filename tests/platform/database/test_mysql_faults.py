@@ -1,16 +1,21 @@
 """A MariaDB that is cut off, frozen, overtaken: who asks it is answered rightly, or refused soon."""
 
 import asyncio
+import socket
+import struct
+import threading
 import time
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
+import uvloop
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database.mysql import ATTEMPTS, MysqlDatabase
 from farmlokal.platform.database.mysql_address import Address
+from farmlokal.platform.database.mysql_faults import Failed
 from farmlokal.platform.database.mysql_link import WRITE, Link
 from farmlokal.platform.database.port import Contended, Transaction
 from tests.faults.proxy import Proxy
@@ -383,3 +388,38 @@ def test_a_commit_whose_answer_is_lost_is_not_repeated(mariadb_server: MariaDb, 
 
     with Proxy(mariadb_server.port) as proxy:
         run(go(proxy))
+
+
+CROWDS, CROWD = 40, 32
+"""So many connect at once, so often: some are cut off before the driver has looked at their socket."""
+
+
+def test_a_balancer_that_has_no_server() -> None:
+    """Who is connected and cut off at once is refused in words, however early that was, in the event loop
+    that serves."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def cut_off() -> None:
+            with suppress(OSError):
+                while True:
+                    accepted, _ = listener.accept()
+                    accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    accepted.close()
+
+        thread = threading.Thread(target=cut_off)
+        thread.start()
+
+        async def connect() -> None:
+            with pytest.raises(Failed):
+                await Link.connect(Address.parse(f"mariadb://u:p@127.0.0.1:{listener.getsockname()[1]}/none"))
+
+        async def go() -> None:
+            for _ in range(CROWDS):
+                await asyncio.gather(*(connect() for _ in range(CROWD)))
+
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(asyncio.wait_for(go(), 60))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join()

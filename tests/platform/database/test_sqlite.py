@@ -8,6 +8,7 @@ import pytest
 
 from farmlokal.errors import DomainError, Unavailable
 from farmlokal.migrations import newest
+from farmlokal.migrations.runner import upgrade
 from farmlokal.ops.preflight import require_schema
 from farmlokal.platform.database.port import READ_QUEUE_LIMIT, STATEMENT_LIMIT_S, Transaction
 from farmlokal.platform.database.sqlite import SqliteDatabase
@@ -282,6 +283,21 @@ def test_schema_of_another_release(database_path: Path) -> None:
     said = refusal(database_path)
     assert "0000" in said
     assert "farmlokal migrate" in said
+
+
+def test_a_newer_release_has_migrated(database_path: Path) -> None:
+    """A release serves on a later schema than its own, and its `migrate` leaves that as it is."""
+    connection = connect(database_path)
+    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    upgrade(f"sqlite:///{database_path}")
+    assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
+    connection.close()
+
+    async def go() -> None:
+        async with opened(database_path) as database:
+            await require_schema(database, newest())
+
+    run(go())
 
 
 # The thread pool logs the error that its initializer met; it is the refusal's cause.

@@ -201,7 +201,9 @@ def test_readiness_without_a_database(database_path: Path) -> None:
                 "status": "ready",
                 "checks": {"database": {"ok": True, "reason": None}},
             }
-            with_other_schema(database_path)
+            with_schema(database_path, "9999")
+            assert (await caller.get("/readyz")).status_code == 200
+            with_schema(database_path, "0000")
             answer = await caller.get("/readyz")
             assert answer.status_code == 503
             check = answer.json()["checks"]["database"]
@@ -213,10 +215,10 @@ def test_readiness_without_a_database(database_path: Path) -> None:
     run(go())
 
 
-def with_other_schema(path: Path) -> None:
+def with_schema(path: Path, version: str) -> None:
     """A database that another release has migrated."""
     connection = connect(path)
-    connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
     connection.close()
 
 

@@ -6,9 +6,10 @@ suits a data centre.
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import redis
+from redis.cluster import RedisCluster
 
 from tests.faults.processes import OwnedProcess, wait_until
 from tests.support.servers.place import free_port
@@ -99,7 +100,7 @@ def _sentinel(port: int, name: str, primary: Valkey) -> Iterator[OwnedProcess]:
 
 
 class Cluster(NamedTuple):
-    """Servers that share the hash slots, and replicas of the first of them."""
+    """Servers that share the hash slots, and replicas: the first one of the first server, and so on."""
 
     servers: list[Valkey]
     replicas: list[Valkey]
@@ -113,7 +114,8 @@ class Cluster(NamedTuple):
 
 @contextmanager
 def clustered(primaries: int = 3, replicas: int = 0) -> Iterator[Cluster]:
-    """A cluster; to lose a primary that has no replica is to lose its slots."""
+    """A cluster; the replicas are shared out among the primaries. To lose one without is to lose its
+    slots."""
     with ExitStack() as stack:
         servers = [stack.enter_context(_member()) for _ in range(primaries + replicas)]
         for number, server in enumerate(servers[:primaries]):
@@ -124,13 +126,35 @@ def clustered(primaries: int = 3, replicas: int = 0) -> Iterator[Cluster]:
         for server in servers[1:]:
             server.ask("CLUSTER", "MEET", "127.0.0.1", servers[0].port, bus)
         wait_until(lambda: all(_knows(each, len(servers)) for each in servers), "all have met", FORM_S)
-        primary = _ask(servers[0].port, "CLUSTER", "MYID")
-        for server in servers[primaries:]:
-            server.ask("CLUSTER", "REPLICATE", primary)
+        for number, server in enumerate(servers[primaries:]):
+            server.ask("CLUSTER", "REPLICATE", _ask(servers[number % primaries].port, "CLUSTER", "MYID"))
         wait_until(lambda: all(map(_complete, servers)), "the cluster covers all slots", FORM_S)
         for server in servers[primaries:]:
             wait_until(lambda: _in_step(server), "the replica is in step", FORM_S)  # noqa: B023  # at once
         yield Cluster(servers[:primaries], servers[primaries:])
+
+
+class ManyAsOne(Valkey):
+    """A cluster where a test wants one Valkey: what is asked without a key is asked of all."""
+
+    def __enter__(self) -> Self:
+        with ExitStack() as resources:
+            self._cluster = resources.enter_context(clustered())
+            self._resources = resources.pop_all()
+        return self
+
+    @property
+    def url(self) -> str:
+        """How the product names it."""
+        return self._cluster.url
+
+    def ask(self, *command: str | int | bytes) -> Any:
+        """One command: to whoever has its key, or to all, whose answers are then put together."""
+        if command[0] in ("FLUSHALL", "KEYS", "EVAL"):
+            answers = [server.ask(*command) for server in self._cluster.servers]
+            return [each for answer in answers if isinstance(answer, list) for each in answer]
+        with RedisCluster(port=self._cluster.servers[0].port, host="127.0.0.1") as client:
+            return client.execute_command(*command)
 
 
 def _member() -> Valkey:

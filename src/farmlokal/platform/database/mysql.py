@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database import mysql_link
 from farmlokal.platform.database.mysql_address import Address
-from farmlokal.platform.database.mysql_faults import UNKNOWN_OUTCOME, Failed, Kind
+from farmlokal.platform.database.mysql_faults import LEADS_ELSEWHERE, UNKNOWN_OUTCOME, Failed, Kind
 from farmlokal.platform.database.mysql_link import BULK, READ, WRITE, Limits, Link
 from farmlokal.platform.database.mysql_pool import Pool
 from farmlokal.platform.database.mysql_replica import Replica
@@ -195,7 +195,8 @@ class MysqlDatabase:
         return await self._attempt(work, limits)
 
     async def _attempt(self, work: Work[T], limits: Limits) -> T:
-        """One run. Until the transaction has begun nothing can be lost, so a dead connection is replaced."""
+        """One run. Until the transaction has begun nothing can be lost, so a connection that is dead, or
+        leads to a node without its cluster, is replaced."""
         begun = False
         try:
             async with self._primary.lease(limits) as link:
@@ -203,7 +204,7 @@ class MysqlDatabase:
                 begun = True
                 return await _run(work, link)
         except Failed as failed:
-            if begun or failed.kind is not Kind.LOST:
+            if begun or failed.kind not in LEADS_ELSEWHERE:
                 raise
         async with self._primary.lease(limits, fresh=True) as link:
             await link.begin()

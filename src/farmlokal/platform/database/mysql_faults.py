@@ -53,6 +53,8 @@ _KINDS = {
             1184,
             1927,
             4031,
+            # An error during COMMIT: a node that lost its cluster in the middle of it.
+            1180,
         ),
         Kind.LOST,
     ),
@@ -83,6 +85,9 @@ _SENTENCES = {
 }
 
 _REFUSALS: dict[Kind, type[Unavailable]] = {Kind.SLOW: StatementTimeout, Kind.AGAIN: Contended}
+
+LEADS_ELSEWHERE = frozenset({Kind.LOST, Kind.DEMOTED})
+"""What a fresh connection may mend: behind its address there may be another server by now."""
 
 UNKNOWN_OUTCOME = "the database did not say whether the change was kept"
 

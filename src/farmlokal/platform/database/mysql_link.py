@@ -47,6 +47,8 @@ _SESSION = (
     "SET optimizer_switch = 'index_condition_pushdown=off'",
 )
 
+_FACTS = "SHOW VARIABLES WHERE Variable_name IN ('version', 'auto_increment_increment', 'wsrep_on')"
+
 # A long IN list would become a temporary table, and a page's index order would be lost with it.
 _MARIADB_SESSION = ("SET in_predicate_conversion_threshold = 0",)
 
@@ -98,20 +100,21 @@ def accepted_engine(version: str) -> Engine:
 
 
 class Answer(NamedTuple):
-    """Rows of a query; rows touched and the first id given by a write."""
+    """Rows of a query; rows touched by a write, and of each statement the first id that it gave."""
 
     rows: Sequence[Row]
     touched: int
-    first_id: int
+    first_ids: Sequence[int]
 
 
 class Link:
     """A connection that one caller at a time has."""
 
-    def __init__(self, connection: Connection, engine: Engine, id_step: int) -> None:
+    def __init__(self, connection: Connection, engine: Engine, id_step: int | None) -> None:
         self._connection = connection
         self.engine = engine
         self.id_step = id_step
+        """From one id to the next; None where it changes whenever a node of the cluster comes or goes."""
         self.opened_s = asyncio.get_running_loop().time()
         self.limits: Limits | None = None
         self.sound = True
@@ -128,14 +131,17 @@ class Link:
         try:
             async with asyncio.timeout(CONNECT_S):
                 await connection.connect()
-                rows = await _rows(connection, "SELECT VERSION(), @@auto_increment_increment")
-                engine = accepted_engine(rows[0][0])
-                link = cls(connection, engine, int(rows[0][1]))
+                facts: dict[str, str] = dict(await _rows(connection, _FACTS))
+                engine = accepted_engine(facts["version"])
+                steady = facts.get("wsrep_on", "OFF") == "OFF"
+                link = cls(connection, engine, int(facts["auto_increment_increment"]) if steady else None)
                 await link.run(";".join((*_SESSION, *(_MARIADB_SESSION if engine.is_mariadb else ()))))
                 return link
         except BaseException as error:  # noqa: BLE001  raised again by _fail
             connection.close()
-            if isinstance(error, TimeoutError):
+            # RuntimeError: the driver finds no socket where whoever accepted the connection, a balancer that
+            # has nobody behind it, closed it at once.
+            if isinstance(error, TimeoutError | RuntimeError):
                 raise Failed(Kind.LOST) from None
             _fail(error)
 
@@ -179,7 +185,8 @@ class Link:
             self.in_transaction = False
 
     async def run(self, sql: str, parameters: Mapping[str, Any] | Sequence[Any] | None = None) -> Answer:
-        """Run a statement, or several with a semicolon between them, of which the last one's answer counts.
+        """Run a statement, or several with a semicolon between them, of which the last one's answer counts,
+        and the ids of each.
 
         Raises `Failed`, `DuplicateKey`, or for a bug in SQL what the driver says.
         """
@@ -187,10 +194,12 @@ class Link:
         self.sound = False
         try:
             await cursor.execute(sql, parameters)
-            rows = await cursor.fetchall()
-            answer = Answer(rows, _count(cursor), cursor.lastrowid)
+            rows: Sequence[Row] = await cursor.fetchall()
+            ids = [cursor.lastrowid]
             while await cursor.nextset():
-                answer = Answer((), _count(cursor), cursor.lastrowid)
+                rows = ()
+                ids.append(cursor.lastrowid)
+            answer = Answer(rows, _count(cursor), ids)
         except Exception as error:  # noqa: BLE001  raised again by _fail
             kind = kind_of(error)
             self.demoted = self.demoted or kind is Kind.DEMOTED

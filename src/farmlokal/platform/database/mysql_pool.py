@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 from farmlokal.errors import Unavailable
 from farmlokal.platform.database.mysql_address import Address
-from farmlokal.platform.database.mysql_faults import Failed, Kind
+from farmlokal.platform.database.mysql_faults import LEADS_ELSEWHERE, Failed, Kind
 from farmlokal.platform.database.mysql_link import READ, Limits, Link
 from farmlokal.platform.database.port import Parameters, Row
 
@@ -56,7 +56,8 @@ class Pool:
             self._slots.release()
 
     async def read(self, sql: str, parameters: Parameters | None, limit_s: float | None) -> list[Row]:
-        """One read; once more on a fresh connection when the first one is dead or dies.
+        """One read; once more on a fresh connection when the first one is dead or dies, or its server has
+        left its cluster.
 
         Raises `Unavailable` and `Failed`.
         """
@@ -64,7 +65,7 @@ class Pool:
             async with self.lease(READ) as link:
                 return list((await link.run(link.limited(sql, limit_s), parameters)).rows)
         except Failed as failed:
-            if failed.kind is not Kind.LOST:
+            if failed.kind not in LEADS_ELSEWHERE:
                 raise
         async with self.lease(READ, fresh=True) as link:
             return list((await link.run(link.limited(sql, limit_s), parameters)).rows)

@@ -33,16 +33,20 @@ class MysqlTransaction:
         """Insert many rows, as many a statement as fit; returns their ids. MySQL waits for a second at least.
 
         InnoDB takes the ids of a statement whose number of rows it knows all at once, in row order, in each
-        of its lock modes, and says the first; `auto_increment_increment` is the step from one to the next.
+        of its lock modes, and says the first; `auto_increment_increment` is the step from one to the next. A
+        node of Galera sets that anew for each statement, so there a row is a statement that says its own id.
         """
         head, _, one = sql.rpartition(" VALUES ")
         if not wait and self._link.engine.is_mariadb:
             head = f"SET STATEMENT innodb_lock_wait_timeout = 0 FOR {head}"
-        ids: list[int] = []
+        step, ids = self._link.id_step, list[int]()
+        if step is None:
+            for packet in self._packets(f"{head} VALUES {one}", rows):
+                ids += (await self._link.run(";".join(packet))).first_ids
+            return ids
         for packet in self._packets(one, rows):
-            answer = await self._link.run(f"{head} VALUES {','.join(packet)}")
-            step = self._link.id_step
-            ids.extend(range(answer.first_id, answer.first_id + step * len(packet), step))
+            [first] = (await self._link.run(f"{head} VALUES {','.join(packet)}")).first_ids
+            ids += range(first, first + step * len(packet), step)
         return ids
 
     def _packets(self, template: str, rows: Iterable[Sequence[Any]]) -> Iterator[list[str]]:
