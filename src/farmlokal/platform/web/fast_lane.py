@@ -7,7 +7,6 @@ caller's quota, the request id. Everything that is not plainly the same again (a
 asked for, an answer that no longer holds) goes the long way, which refuses, counts and explains.
 """
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection
 from time import perf_counter
@@ -17,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farmlokal.platform.metrics import RequestCounts
 from farmlokal.platform.web.admission import Admission
-from farmlokal.platform.web.gate import HEADER_BYTES, request_id
+from farmlokal.platform.web.gate import HEADER_BYTES, RequestIds
 
 ANSWERS, BYTES = 12_000, 16 * 1024 * 1024
 """Most answers, and most memory of all. Their bodies are those that the cache holds, but may outlive them."""
@@ -69,6 +68,7 @@ class FastLane:
         self._paths = frozenset(paths)
         self._ready: OrderedDict[tuple[str | bytes, ...], _Ready] = OrderedDict()
         self._bytes = 0
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in self._paths:
@@ -76,13 +76,11 @@ class FastLane:
             return
         began = perf_counter()
         parts: list[str | bytes] = [scope["path"], scope["query_string"]]
-        size, own_id = 0, False
+        size = 0
         for name, value in scope["headers"]:
             size += len(name) + len(value)
             if name in _CHOOSING:
                 parts += name, value
-            elif name == b"x-request-id":
-                own_id = True
             elif name == b"authorization":
                 size = HEADER_BYTES + 1  # somebody: the long way knows who
         key = tuple(parts)
@@ -92,8 +90,8 @@ class FastLane:
             if told is not None:
                 self._ready.move_to_end(key)
                 self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
-                name = request_id(scope) if own_id else secrets.token_hex(12)
-                headers = [*ready.headers, *told, (b"x-request-id", name.encode())]
+                named = (b"x-request-id", self._ids.of(scope).encode())
+                headers = [*ready.headers, *told, named]
                 await send({"type": "http.response.start", "status": ready.status, "headers": headers})
                 await send({"type": "http.response.body", "body": ready.body})
                 return
