@@ -1,71 +1,108 @@
-"""Runs the application under Granian: one process a worker, all settings read once by the parent."""
+"""The parent of the workers: it holds the settings and the socket that all of them accept from.
 
+When one worker ends, all do: what kills one would kill the next, and whoever supervises the server starts it
+anew and tells of it.
+"""
+
+import multiprocessing
+import signal
 import socket
 import sys
-from contextlib import nullcontext
-from functools import partial
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from multiprocessing.connection import wait
+from multiprocessing.context import ForkProcess, SpawnProcess
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
-
-from granian import Granian
-from granian.constants import Interfaces, Loops
-from granian.http import HTTP1Settings
-from granian.server.common import AbstractServer
-from starlette.types import ASGIApp
 
 from farmlokal.errors import Unavailable
-from farmlokal.platform.logs import configure_logs, granian_logging
+from farmlokal.platform.logs import configure_logs
 from farmlokal.platform.parent import leave_with_parent
 from farmlokal.settings import Settings
 
 DRAIN_S = 20
 """How long a worker may finish what is in flight after SIGTERM (contract)."""
 
-HEADER_BYTES = 65_536
-"""What the server itself reads before it gives up; from 16 kB on the application answers 431."""
+LEAVE_S = 3.0
+"""How long after that it may take to close what it has open, before it is killed."""
+
+BACKLOG = 1024
+"""Most connections that wait to be accepted."""
+
+_Worker = ForkProcess | SpawnProcess
 
 
 def serve(settings: Settings, *, workers: int) -> None:
     """Serve until SIGTERM or SIGINT; returns when all workers have drained.
 
-    Raises `Unavailable` when the port is taken: workers share a port, so the server itself would join in.
+    Raises `Unavailable` when the port is taken; exits with 1 when a worker ends by itself.
     """
-    _require_free(settings.host, settings.port)
-    with TemporaryDirectory(prefix="farmlokal-") if workers > 1 else nullcontext() as numbers:
-        load = partial(_load, settings, None if numbers is None else Path(numbers))
-        _granian(settings, workers).serve(target_loader=load, wrap_loader=False)
+    # Where threads run, a fork may inherit a lock that nobody will release; here none does yet.
+    method = "fork" if sys.platform == "linux" else "spawn"
+    context = multiprocessing.get_context(method)
+    with (
+        _listening(settings.host, settings.port) as listener,
+        TemporaryDirectory(prefix="farmlokal-") if workers > 1 else nullcontext() as numbers,
+    ):
+        folder = None if numbers is None else Path(numbers)
+        # multiprocessing's types know no union of its contexts.
+        started: list[_Worker] = [
+            context.Process(target=_work, args=(settings, listener, folder), name=f"worker-{number + 1}")  # type: ignore[attr-defined]
+            for number in range(workers)
+        ]
+        for each in started:
+            each.start()
+        listener.close()  # or callers would be let in while the workers drain
+        if not _watched(started):
+            sys.exit(1)
 
 
-def _granian(settings: Settings, workers: int) -> AbstractServer[Any]:
-    return Granian(
-        "farmlokal.app",
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        workers=workers,
-        loop=Loops.uvloop,
-        websockets=False,
-        http1_settings=HTTP1Settings(header_read_timeout=10_000, max_buffer_size=HEADER_BYTES),
-        log_dictconfig=granian_logging(),
-        workers_kill_timeout=DRAIN_S,
-    )
-
-
-def _require_free(host: str, port: int) -> None:
+@contextmanager
+def _listening(host: str, port: int) -> Iterator[socket.socket]:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
+    with socket.socket(family, kind, protocol) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port that was just left is free
         try:
-            probe.bind(address)
+            listener.bind(address)
+            listener.listen(BACKLOG)
         except OSError as error:
             raise Unavailable(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        yield listener
 
 
-def _load(settings: Settings, numbers: Path | None) -> ASGIApp:
+def _watched(workers: Sequence[_Worker]) -> bool:
+    """Wait for the end of all; whether somebody asked for it."""
+    told = False
+
+    def end(*_: object) -> None:
+        nonlocal told
+        told = True
+        for each in workers:
+            each.terminate()
+
+    before = {number: signal.signal(number, end) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        wait([each.sentinel for each in workers])
+        asked = told
+        end()
+        until = time.monotonic() + DRAIN_S + LEAVE_S
+        for each in workers:
+            each.join(max(0.0, until - time.monotonic()))
+            if each.exitcode is None:
+                each.kill()
+                each.join()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    return asked
+
+
+def _work(settings: Settings, listener: socket.socket, numbers: Path | None) -> None:
     """In the worker: a process of its own, with nothing configured yet."""
     from farmlokal.app import create_app
+    from farmlokal.worker import work
 
     leave_with_parent(DRAIN_S)
     configure_logs(settings.log_level, settings.log_format, sys.stderr)
-    return create_app(settings, numbers=numbers)
+    work(create_app(settings, numbers=numbers), listener, DRAIN_S)

@@ -2,20 +2,24 @@
 
 A route opts in by noting in the scope how to tell that its answer still holds (`lasting`). The whole answer
 is then kept as it left the house, headers and all, under what it was made from: path, query string and the
-three headers that choose a form. Nothing here knows what the answer is. What is new in each is added: the
+three headers that choose a form. A server that can tell a request by its bytes is given a way to ask for the
+answer without reading it (`AGAIN`). Nothing here knows what the answer is. What is new in each is added: the
 caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that must be
 asked for, an answer that no longer holds) goes the long way, which refuses, counts and explains.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farmlokal.platform.metrics import RequestCounts
-from farmlokal.platform.web.admission import Admission
+from farmlokal.platform.web.admission import Admission, Headers
 from farmlokal.platform.web.gate import HEADER_BYTES, RequestIds
 
 ANSWERS, BYTES = 12_000, 16 * 1024 * 1024
@@ -32,9 +36,20 @@ _OWN = frozenset((b"x-request-id", b"ratelimit", b"ratelimit-policy", b"x-cache"
 """Headers that every answer has anew."""
 
 _LASTING = "farmlokal.lasting"
+AGAIN = "farmlokal.again"
+"""In the scope of a request that may come again byte for byte: what takes an `Again` for those bytes."""
+
+Again = Callable[[tuple[str, int] | None], tuple[bytes, bytes] | None]
+"""The answer to the same request of this peer, now: status line and headers without the empty line, and the
+body. None says: read the request."""
+
+_ANEW = frozenset((b"authorization", b"origin", b"x-request-id"))
+"""Headers of requests that are read each time: for these the long way or another layer has a say."""
+
 _HIT = (b"x-cache", b"hit")
 _WHOLE = frozenset((200, 304))
 
+_Key = tuple[str | bytes, ...]
 Still = Callable[[], bool]
 """Whether an answer is still what the long way would give; counts as a lookup if so."""
 
@@ -45,15 +60,18 @@ def lasting(scope: Scope, still: Still) -> None:
     scope[_LASTING] = still
 
 
-class _Ready(NamedTuple):
-    """A whole answer. `cost` is in units of the rate limit, `size` in bytes."""
+@dataclass(slots=True)
+class _Ready:
+    """A whole answer. `cost` is in units of the rate limit, `size` in bytes; `head` is made when first asked
+    for."""
 
     still: Still
     cost: int
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
     size: int
+    head: bytes = b""
 
 
 class FastLane:
@@ -66,7 +84,7 @@ class FastLane:
         self._counts = counts
         self._admission = admission
         self._paths = frozenset(paths)
-        self._ready: OrderedDict[tuple[str | bytes, ...], _Ready] = OrderedDict()
+        self._ready: OrderedDict[_Key, _Ready] = OrderedDict()
         self._bytes = 0
         self._ids = RequestIds()
 
@@ -76,37 +94,63 @@ class FastLane:
             return
         began = perf_counter()
         parts: list[str | bytes] = [scope["path"], scope["query_string"]]
-        size = 0
+        size, plain, known = 0, True, True
         for name, value in scope["headers"]:
             size += len(name) + len(value)
             if name in _CHOOSING:
                 parts += name, value
-            elif name == b"authorization":
-                size = HEADER_BYTES + 1  # somebody: the long way knows who
+            elif name in _ANEW:
+                plain, known = False, known and name != b"authorization"
         key = tuple(parts)
-        ready = self._ready.get(key) if size <= HEADER_BYTES else None
-        if ready is not None and ready.still():
-            told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
-            if told is not None:
-                self._ready.move_to_end(key)
-                self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
-                named = (b"x-request-id", self._ids.of(scope).encode())
-                headers = [*ready.headers, *told, named]
-                await send({"type": "http.response.start", "status": ready.status, "headers": headers})
-                await send({"type": "http.response.body", "body": ready.body})
-                return
+        # Somebody with a token: the long way knows who.
+        found = self._find(key, scope) if known and size <= HEADER_BYTES else None
+        if found is not None:
+            ready, told = found
+            named = (b"x-request-id", self._ids.of(scope).encode())
+            headers = [*ready.headers, *told, named]
+            self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
+            if plain and AGAIN in scope:
+                scope[AGAIN](partial(self._again, key, scope["path"], scope["headers"]))
+            await send({"type": "http.response.start", "status": ready.status, "headers": headers})
+            await send({"type": "http.response.body", "body": ready.body})
+            return
         answer = _Recorded(send)
         await self._app(scope, receive, answer.send)
         self._drop(key)
         if _LASTING in scope and answer.status in _WHOLE and answer.body is not None:
             self._keep(key, scope, answer.status, answer.headers, answer.body)
 
+    def _find(self, key: _Key, scope: Mapping[str, Any]) -> tuple["_Ready", Headers] | None:
+        """The answer that is ready and still holds, and what the caller is told of its quota."""
+        ready = self._ready.get(key)
+        if ready is None or not ready.still():
+            return None
+        told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
+        if told is None:
+            return None
+        self._ready.move_to_end(key)
+        return ready, told
+
+    def _again(
+        self, key: _Key, path: str, headers: Headers, client: tuple[str, int] | None
+    ) -> tuple[bytes, bytes] | None:
+        began = perf_counter()
+        found = self._find(key, {"client": client, "headers": headers})
+        if found is None:
+            return None
+        ready, told = found
+        if not ready.head:
+            ready.head = _head(ready.status, ready.headers)
+        self._counts.count(ready.status, path, "GET", perf_counter() - began)
+        named = b"x-request-id: %b\r\n" % self._ids.ours().encode()
+        return b"".join((ready.head, *map(_line, told), named)), ready.body
+
     def _keep(
         self,
-        key: tuple[str | bytes, ...],
+        key: _Key,
         scope: Scope,
         status: int,
-        headers: list[tuple[bytes, bytes]],
+        headers: Headers,
         body: bytes,
     ) -> None:
         length = sum(map(len, key))
@@ -120,10 +164,19 @@ class FastLane:
         while self._bytes > BYTES or len(self._ready) > ANSWERS:
             self._drop(next(iter(self._ready)))
 
-    def _drop(self, key: tuple[str | bytes, ...]) -> None:
+    def _drop(self, key: _Key) -> None:
         ready = self._ready.pop(key, None)
         if ready is not None:
             self._bytes -= ready.size
+
+
+def _head(status: int, headers: Headers) -> bytes:
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+    return b"".join((line, *map(_line, headers)))
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    return b"%b: %b\r\n" % header
 
 
 class _Recorded:
@@ -132,7 +185,7 @@ class _Recorded:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = []
         self.body: bytes | None = None
 
     async def send(self, message: Message) -> None:

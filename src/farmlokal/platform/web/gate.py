@@ -163,14 +163,18 @@ class RequestIds:
     3 µs, a tenth of what a page from memory costs."""
 
     def __init__(self) -> None:
-        self._ours = _drawn()
+        self._drawn = _drawn()
 
     def of(self, scope: Scope) -> str:
         """The caller's X-Request-ID where it is one plain word, else one of ours."""
         for name, value in scope["headers"]:
             if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
                 return str(value, "ascii")
-        return next(self._ours)
+        return self.ours()
+
+    def ours(self) -> str:
+        """One of ours."""
+        return next(self._drawn)
 
 
 def _drawn() -> Iterator[str]:

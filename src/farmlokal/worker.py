@@ -1,0 +1,196 @@
+"""One worker: uvicorn, with what was answered a moment ago in front of its parser.
+
+A request that comes again byte for byte, whole and on its own, is answered from what was made of it before:
+reading it and running a task for it would cost twice what its answer does. Everything else is read as ever.
+Ours besides: a time and a size within which a head must have come, since uvicorn has neither.
+"""
+
+import asyncio
+import gc
+import logging
+import signal
+import socket
+from asyncio import TimerHandle, Transport
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, cast
+
+import uvloop
+from starlette.types import ASGIApp
+from uvicorn import Config, Server
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from farmlokal.platform.web.fast_lane import AGAIN, Again
+
+HEAD_S = 10.0
+"""How long a head may take, from the first byte or from the connection on."""
+
+HEAD_BYTES = 65_536
+"""Where the worker stops reading a head; from 16 kB on the application answers 431."""
+
+IDLE_S = 75
+"""How long a connection may be idle: longer than a proxy keeps one, or it would ask on a closed one."""
+
+LINGER_S = 1.0
+"""How long whoever sent too much may take to read why: closing at once would take the answer back."""
+
+CONNECTIONS = 900
+"""Most connections, below the 1,024 files that a process may have open where nobody has raised it."""
+
+KNOWN_HEADS, KNOWN_BYTES = 12_000, 1_024
+"""Heads that are known again, and the longest of them."""
+
+_NOT_PLAIN = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
+
+
+class KnownHeads:
+    """What is answered to which bytes. When full, the one that was noted first is forgotten."""
+
+    def __init__(self) -> None:
+        self._by_head: dict[bytes, Again] = {}
+        self.get = self._by_head.get
+
+    def note(self, head: bytes, again: Again) -> None:
+        """Remember."""
+        if len(head) > KNOWN_BYTES:
+            return
+        if len(self._by_head) >= KNOWN_HEADS and head not in self._by_head:
+            del self._by_head[next(iter(self._by_head))]
+        self._by_head[head] = again
+
+
+class Connection(HttpToolsProtocol):
+    """One connection of a caller."""
+
+    def __init__(self, known: KnownHeads, **given: Any) -> None:
+        super().__init__(**given)
+        self._known = known
+        self._used_s = 0.0
+        self._between, self._refused = True, False
+        self._head_bytes, self._chunk = 0, b""
+        self._deadline: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        super().connection_made(transport)
+        if len(self.connections) > CONNECTIONS:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._has_head()
+        self._unset_keepalive_if_required()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        again = self._known.get(data)
+        if again is not None and self._between and self._is_idle() and not self.flow.write_paused:
+            answer = again(self.client)
+            if answer is not None:
+                self._write(*answer)
+                return
+        if self._refused:
+            return
+        self._chunk = data
+        super().data_received(data)
+        self._chunk = b""
+        if self._deadline is not None and not self._between:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES:
+                self._refuse()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._between, self._head_bytes = False, 0
+        if self._deadline is None:
+            self._await_head()
+
+    def on_headers_complete(self) -> None:
+        self._has_head()
+        chunk = self._chunk
+        if (
+            chunk.startswith(b"GET ")
+            and chunk.find(b"\r\n\r\n") == len(chunk) - 4
+            and self.parser.get_http_version() == "1.1"
+            and _NOT_PLAIN.isdisjoint(name for name, _ in self.headers)
+        ):
+            cast("dict[str, Any]", self.scope)[AGAIN] = partial(self._known.note, chunk)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._between = True
+        super().on_message_complete()
+
+    def timeout_keep_alive_handler(self) -> None:
+        left_s = self._used_s + self.timeout_keep_alive - self.loop.time()
+        if left_s > 0:
+            self._idle_for(left_s)
+        else:
+            super().timeout_keep_alive_handler()
+
+    def _is_idle(self) -> bool:
+        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+
+    def _write(self, head: bytes, body: bytes) -> None:
+        lines = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
+        self.transport.writelines((head, lines, b"\r\n", body))
+        self._used_s = self.loop.time()
+        if self._deadline is not None:
+            self._has_head()
+            self._idle_for(self.timeout_keep_alive)
+
+    def _idle_for(self, seconds: float) -> None:
+        self.timeout_keep_alive_task = self.loop.call_later(seconds, self.timeout_keep_alive_handler)
+
+    def _await_head(self) -> None:
+        self._deadline = self.loop.call_later(HEAD_S, self.transport.abort)
+
+    def _has_head(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+    def _refuse(self) -> None:
+        self._refused = True
+        self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+        self.loop.call_later(LINGER_S, self.transport.close)
+
+
+class _Server(Server):
+    """Ends well on SIGTERM and SIGINT, and not by the signal itself once it has drained."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        def end(_number: int, _frame: object) -> None:
+            self.should_exit = True
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, end)
+        yield
+
+
+def work(app: ASGIApp, listener: socket.socket, drain_s: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what is in flight for so long. Exits with 3 where the
+    application does not start."""
+    # It warns of each request that cannot be read: a line of the log for whoever sends a byte.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
+    config = Config(
+        app,
+        interface="asgi3",
+        http=cast("type[Connection]", partial(Connection, KnownHeads())),
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=drain_s,
+    )
+    # What is there by now stays. A cache that fills had its 100,000 objects looked through again and again,
+    # which held everybody up for 150 ms each time.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Server(config).serve([listener]))
