@@ -8,6 +8,7 @@ Ours besides: a time and a size within which a head must have come, since uvicor
 import asyncio
 import gc
 import logging
+import re
 import signal
 import socket
 from asyncio import TimerHandle, Transport
@@ -17,6 +18,7 @@ from functools import partial
 from typing import Any, cast
 
 import uvloop
+from httptools import HttpRequestParser
 from starlette.types import ASGIApp
 from uvicorn import Config, Server
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -41,7 +43,8 @@ CONNECTIONS = 900
 KNOWN_HEADS, KNOWN_BYTES = 12_000, 1_024
 """Heads that are known again, and the longest of them."""
 
-_NOT_PLAIN = frozenset((b"connection", b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
+_NOT_PLAIN = frozenset((b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
+_UNKNOWN_METHOD = re.compile(rb"([A-Z]{1,32}) [^ \r\n]+ HTTP/1\.[01]\r\n")
 
 
 class KnownHeads:
@@ -49,6 +52,7 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._by_head: dict[bytes, Again] = {}
+        self._ending, self._of = b"\r\n", list[tuple[bytes, bytes]]()
         self.get = self._by_head.get
 
     def note(self, head: bytes, again: Again) -> None:
@@ -59,6 +63,13 @@ class KnownHeads:
             del self._by_head[next(iter(self._by_head))]
         self._by_head[head] = again
 
+    def ending(self, headers: list[tuple[bytes, bytes]]) -> bytes:
+        """The end of every head: the date, of which there is a new list each second."""
+        if headers is not self._of:
+            self._of = headers
+            self._ending = b"".join((*(b"%b: %b\r\n" % header for header in headers), b"\r\n"))
+        return self._ending
+
 
 class Connection(HttpToolsProtocol):
     """One connection of a caller."""
@@ -68,7 +79,7 @@ class Connection(HttpToolsProtocol):
         self._known = known
         self._used_s = 0.0
         self._between, self._refused = True, False
-        self._head_bytes, self._chunk = 0, b""
+        self._head_bytes, self._chunk, self._method = 0, b"", ""
         self._deadline: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn has it
@@ -113,14 +124,28 @@ class Connection(HttpToolsProtocol):
             chunk.startswith(b"GET ")
             and chunk.find(b"\r\n\r\n") == len(chunk) - 4
             and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
             and _NOT_PLAIN.isdisjoint(name for name, _ in self.headers)
         ):
             cast("dict[str, Any]", self.scope)[AGAIN] = partial(self._known.note, chunk)
         super().on_headers_complete()
+        if self._method:
+            self.scope["method"], self._method = self._method, ""
 
     def on_message_complete(self) -> None:
         self._between = True
         super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What cannot be read ends the connection, but for a method that the parser does not know: refusing
+        that is the application's, so it is read under another name."""
+        unknown = _UNKNOWN_METHOD.match(self._chunk)
+        if unknown is None or self._method or not self._is_idle():
+            super().send_400_response(msg)
+            return
+        self._method = unknown[1].decode()
+        self.parser = HttpRequestParser(self)
+        self.data_received(b"PURGE" + self._chunk[len(unknown[1]) :])
 
     def timeout_keep_alive_handler(self) -> None:
         left_s = self._used_s + self.timeout_keep_alive - self.loop.time()
@@ -133,8 +158,7 @@ class Connection(HttpToolsProtocol):
         return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
 
     def _write(self, head: bytes, body: bytes) -> None:
-        lines = b"".join(b"%b: %b\r\n" % header for header in self.server_state.default_headers)
-        self.transport.writelines((head, lines, b"\r\n", body))
+        self.transport.write(b"".join((head, self._known.ending(self.server_state.default_headers), body)))
         self._used_s = self.loop.time()
         if self._deadline is not None:
             self._has_head()
