@@ -42,7 +42,8 @@ def require_json(request: Request) -> None:
     is_json = media_type == "application/json" or (
         media_type.startswith("application/") and media_type.endswith("+json")
     )
-    if not is_json or (_header(request, b"content-encoding") or "identity").lower() != "identity":
+    coding = _header(request, b"content-encoding")
+    if not is_json or (coding is not None and coding.lower() != "identity"):
         raise HTTPException(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "This takes application/json, uncompressed.")
 
 
