@@ -199,7 +199,16 @@ def work(app: ASGIApp, listener: socket.socket, drain_s: int) -> None:
     application does not start."""
     # It warns of each request that cannot be read: a line of the log for whoever sends a byte.
     logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
-    config = Config(
+    # What is there by now stays. A cache that fills had its 100,000 objects looked through again and again,
+    # which held everybody up for 150 ms each time.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_Server(_configuration(app, drain_s)).serve([listener]))
+
+
+def _configuration(app: ASGIApp, drain_s: int) -> Config:
+    return Config(
         app,
         interface="asgi3",
         http=cast("type[Connection]", partial(Connection, KnownHeads())),
@@ -212,9 +221,3 @@ def work(app: ASGIApp, listener: socket.socket, drain_s: int) -> None:
         timeout_keep_alive=IDLE_S,
         timeout_graceful_shutdown=drain_s,
     )
-    # What is there by now stays. A cache that fills had its 100,000 objects looked through again and again,
-    # which held everybody up for 150 ms each time.
-    gc.collect()
-    gc.freeze()
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_Server(config).serve([listener]))
