@@ -105,22 +105,46 @@ def test_what_comes_again_gets_the_same_answer(server: Server, more: bytes) -> N
     assert all(re.search(rb"(?i)\r\ndate: ", answer) for answer in answers)
 
 
+def received(server: Server) -> None:
+    """Return when what was sent before has been read: the worker reads in the order in which things come."""
+    with Wire(server) as other:
+        other.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        other.answer()
+
+
 def test_requests_in_a_row_are_answered_in_their_order(server: Server) -> None:
-    """Requests that come together, in parts, or behind one that takes long are answered in turn, though all
-    of them are known by their bytes."""
-    slow = b"GET /api/products?search=a&limit=100&facets=state HTTP/1.1\r\nHost: x\r\n\r\n"
+    """Requests that come together or while others are under way are answered in turn, though they are known
+    by their bytes."""
+    slow = b"GET /api/products?search=a&limit=100&minPrice=%d&facets=state HTTP/1.1\r\nHost: x\r\n\r\n"
     with Wire(server) as wire:
         for _ in range(3):
             wire.send(PAGE)
             known = wire.answer()
         wire.send(PAGE + PAGE)
         assert lines(wire.answer()) == lines(wire.answer()) == lines(known)
-        wire.send(slow, PAGE)
-        assert b'"facets"' in wire.answer()
+        wire.send(b"".join(slow % number for number in range(100)))
+        received(server)
+        wire.send(PAGE)
+        assert all(b'"facets"' in wire.answer() for _ in range(100))
         assert lines(wire.answer()) == lines(known)
-        wire.send(PAGE[:-1], PAGE[-1:] + PAGE, PAGE)
+
+
+def test_what_looks_like_a_known_request_is_not_always_one(server: Server) -> None:
+    """The bytes of a known request inside a head or a body are what they are there."""
+    with Wire(server) as wire:
         for _ in range(3):
-            assert lines(wire.answer()) == lines(known)
+            wire.send(PAGE)
+            wire.answer()
+        wire.send(b"GET /healthz HTTP/1.1\r\nX-Odd: ")
+        received(server)
+        wire.send(PAGE)
+        assert b'"data"' not in wire.answer()
+        wire.send(b"POST /webhook/order-update HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(PAGE))
+        received(server)
+        wire.send(PAGE)
+        assert wire.answer().startswith(b"HTTP/1.1 400 ")
+        wire.send(PAGE)
+        assert b'"data"' in wire.answer()
 
 
 def test_a_request_that_asks_for_the_end_gets_it(server: Server) -> None:
