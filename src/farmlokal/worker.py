@@ -155,7 +155,9 @@ class Connection(HttpToolsProtocol):
             super().timeout_keep_alive_handler()
 
     def _is_idle(self) -> bool:
-        return (self.cycle is None or self.cycle.response_complete) and not self.pipeline
+        # There is none before the first request, whatever its type says.
+        done = self.cycle is None or self.cycle.response_complete  # type: ignore[redundant-expr]
+        return done and not self.pipeline
 
     def _write(self, head: bytes, body: bytes) -> None:
         self.transport.write(b"".join((head, self._known.ending(self.server_state.default_headers), body)))

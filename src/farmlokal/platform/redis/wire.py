@@ -108,7 +108,7 @@ class _Wire(asyncio.Protocol):
         """One command and its reply."""
         waiting = self._loop.create_future()
         self._replies.append(waiting)
-        self._transport.write(pack_command(tuple(command)))
+        self._transport.write(pack_command(tuple(command)))  # type: ignore[arg-type]  # any number of them
         self._calls += 1
         try:
             reply = await waiting
