@@ -4,17 +4,16 @@ A route opts in by noting in the scope how to tell that its answer still holds (
 is then kept as it left the house, headers and all, under what it was made from: path, query string and the
 three headers that choose a form. A server that can tell a request by its bytes is given a way to ask for the
 answer without reading it (`AGAIN`). Nothing here knows what the answer is. What is new in each is added: the
-caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that must be
-asked for, an answer that no longer holds) goes the long way, which refuses, counts and explains.
+caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that is spent,
+an answer that no longer holds) goes the long way, which refuses, counts and explains.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -103,9 +102,9 @@ class FastLane:
                 plain, known = False, known and name != b"authorization"
         key = tuple(parts)
         # Somebody with a token: the long way knows who.
-        found = self._find(key, scope) if known and size <= HEADER_BYTES else None
-        if found is not None:
-            ready, told = found
+        ready = self._find(key) if known and size <= HEADER_BYTES else None
+        told = None if ready is None else await self._admit(scope, ready.cost)
+        if ready is not None and told is not None:
             named = (b"x-request-id", self._ids.of(scope).encode())
             headers = [*ready.headers, *told, named]
             self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
@@ -120,25 +119,33 @@ class FastLane:
         if _LASTING in scope and answer.status in _WHOLE and answer.body is not None:
             self._keep(key, scope, answer.status, answer.headers, answer.body)
 
-    def _find(self, key: _Key, scope: Mapping[str, Any]) -> tuple["_Ready", Headers] | None:
-        """The answer that is ready and still holds, and what the caller is told of its quota."""
+    def _find(self, key: _Key) -> "_Ready | None":
+        """The answer that is ready and still holds."""
         ready = self._ready.get(key)
         if ready is None or not ready.still():
             return None
-        told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
-        if told is None:
-            return None
         self._ready.move_to_end(key)
-        return ready, told
+        return ready
+
+    async def _admit(self, scope: Scope, cost: int) -> Headers | None:
+        """What the caller is told of its quota; None where it is refused, which the long way explains."""
+        if self._admission is None:
+            return []
+        told = self._admission.admit_now(scope, cost)
+        return await self._admission.decide(scope, cost) if told is None else told
 
     def _again(
         self, key: _Key, path: str, headers: Headers, client: tuple[str, int] | None
     ) -> tuple[bytes, bytes] | None:
-        began = perf_counter()
-        found = self._find(key, {"client": client, "headers": headers})
-        if found is None:
+        began, told = perf_counter(), Headers()
+        ready = self._find(key)
+        if ready is None:
             return None
-        ready, told = found
+        if self._admission is not None:
+            now = self._admission.admit_now({"client": client, "headers": headers}, ready.cost)
+            if now is None:
+                return None
+            told = now
         if not ready.head:
             ready.head = _head(ready.status, ready.headers)
         self._counts.count(ready.status, path, "GET", perf_counter() - began)
