@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from farmlokal.worker import CONNECTIONS, HEAD_BYTES, HEAD_S, KNOWN_BYTES, KNOWN_HEADS, KnownHeads
+from farmlokal.worker import CONNECTIONS, HEAD_BYTES, HEAD_S, KNOWN_BYTES, KNOWN_HEAD_BYTES, KnownHeads
 from tests.support.asgi import furnish
 from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.server import Server, serving
@@ -196,11 +196,13 @@ def test_connections_are_bounded(server: Server) -> None:
 
 
 def test_known_heads_are_bounded() -> None:
-    """As many heads are known as fit, none of them long; the first to come is the first to be forgotten."""
+    """The memory of known heads has a bound, and so has each; the first to come is the first to be forgotten."""
     known = KnownHeads()
-    known.note(b"x" * (KNOWN_BYTES + 1), lambda _client: None)
-    for number in range(KNOWN_HEADS + 1):
-        known.note(b"%d" % number, lambda _client: None)
-    assert known.get(b"0") is None
-    assert known.get(b"1") is not None
-    assert known.get(b"x" * (KNOWN_BYTES + 1)) is None
+    known.note(b"x" * (KNOWN_HEAD_BYTES + 1), lambda _client: None)
+    assert known.get(b"x" * (KNOWN_HEAD_BYTES + 1)) is None
+    heads = [b"%0*d" % (KNOWN_HEAD_BYTES, number) for number in range(KNOWN_BYTES // KNOWN_HEAD_BYTES)]
+    for head in (*heads, heads[-1]):
+        known.note(head, lambda _client: None)
+    kept = [head for head in heads if known.get(head)]
+    assert kept == heads[-len(kept) :]
+    assert 0 < len(kept) * 4 * KNOWN_HEAD_BYTES < KNOWN_BYTES

@@ -40,8 +40,8 @@ LINGER_S = 1.0
 CONNECTIONS = 900
 """Most connections, below the 1,024 files that a process may have open where nobody has raised it."""
 
-KNOWN_HEADS, KNOWN_BYTES = 12_000, 1_024
-"""Heads that are known again, and the longest of them."""
+KNOWN_BYTES, KNOWN_HEAD_BYTES = 16 * 1024 * 1024, 1_024
+"""Most memory of heads that are known again, some eight thousand of them, and the longest one."""
 
 _NOT_PLAIN = frozenset((b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
 _UNKNOWN_METHOD = re.compile(rb"([A-Z]{1,32}) [^ \r\n]+ HTTP/1\.[01]\r\n")
@@ -52,16 +52,21 @@ class KnownHeads:
 
     def __init__(self) -> None:
         self._by_head: dict[bytes, Again] = {}
+        self._bytes = 0
         self._ending, self._of = b"\r\n", list[tuple[bytes, bytes]]()
         self.get = self._by_head.get
 
     def note(self, head: bytes, again: Again) -> None:
         """Remember."""
-        if len(head) > KNOWN_BYTES:
+        if len(head) > KNOWN_HEAD_BYTES:
             return
-        if len(self._by_head) >= KNOWN_HEADS and head not in self._by_head:
-            del self._by_head[next(iter(self._by_head))]
+        if head not in self._by_head:
+            self._bytes += _size(head)
         self._by_head[head] = again
+        while self._bytes > KNOWN_BYTES:
+            first = next(iter(self._by_head))
+            del self._by_head[first]
+            self._bytes -= _size(first)
 
     def ending(self, headers: list[tuple[bytes, bytes]]) -> bytes:
         """The end of every head: the date, of which there is a new list each second."""
@@ -69,6 +74,11 @@ class KnownHeads:
             self._of = headers
             self._ending = b"".join((*(b"%b: %b\r\n" % header for header in headers), b"\r\n"))
         return self._ending
+
+
+def _size(head: bytes) -> int:
+    """Bytes of memory: the head, and once more in parts, each an object."""
+    return 4 * len(head) + 600
 
 
 class Connection(HttpToolsProtocol):
