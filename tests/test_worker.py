@@ -196,7 +196,7 @@ def test_connections_are_bounded(server: Server) -> None:
 
 
 def test_known_heads_are_bounded() -> None:
-    """The memory of known heads has a bound, and so has each; the first to come is the first to be forgotten."""
+    """The memory of known heads has a bound, and so has each; the first to come is forgotten first."""
     known = KnownHeads()
     known.note(b"x" * (KNOWN_HEAD_BYTES + 1), lambda _client: None)
     assert known.get(b"x" * (KNOWN_HEAD_BYTES + 1)) is None
