@@ -64,7 +64,7 @@ def main() -> None:
         ports, processes = {}, {}
         for label, factory in SERVERS.items():
             ports[label] = free_port()
-            command = ["granian", "--interface", "asgi", "--factory", "--port", str(ports[label])]
+            command = ["uvicorn", "--no-access-log", "--factory", "--port", str(ports[label])]
             command.append(f"bench.event_servers:{factory}")
             processes[label] = stack.enter_context(started(module(*command), settings, server_core))
         measured = asyncio.run(

@@ -8,17 +8,17 @@ the environment.
 """
 
 import os
+import socket
 import sys
-from functools import partial
 
-from granian import Granian
-from granian.constants import Interfaces, Loops
 from starlette.types import ASGIApp
 
 from farmlokal.app import create_app
 from farmlokal.platform.event_loop import LoopDelay
 from farmlokal.platform.metrics import LimitCounts, RequestCounts, Timings
+from farmlokal.server import DRAIN_S
 from farmlokal.settings import Settings
+from farmlokal.worker import work
 
 REMAINS = """
 began = perf_counter()
@@ -31,17 +31,8 @@ nothing(admitted=True)
 
 def main() -> None:
     port, kept = int(sys.argv[1]), sys.argv[2] == "on"
-    server = Granian(
-        "bench.metrics_server",
-        address="127.0.0.1",
-        port=port,
-        interface=Interfaces.ASGI,
-        workers=1,
-        loop=Loops.uvloop,
-        websockets=False,
-        log_enabled=False,
-    )
-    server.serve(target_loader=partial(_load, kept), wrap_loader=False)
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        work(_load(kept), listener, DRAIN_S)
 
 
 def _load(kept: bool) -> ASGIApp:

@@ -88,7 +88,7 @@ def machine() -> dict[str, Any]:
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "python": platform.python_version(),
         "sqlite": sqlite3.sqlite_version,
-        "granian": version("granian"),
+        "uvicorn": version("uvicorn"),
     }
 
 

@@ -122,6 +122,8 @@ async def _run(of: Field, rounds: int, chosen: list[str]) -> tuple[Measured, lis
 
 async def _sent(of: Field, workload: Workload, contender: str, seconds: float) -> Load:
     port, process = of.servers[contender]
+    if workload.warm_s:
+        await send(port, workload.asked[contender], workload.warm_s, process.pid, workload.connections)
     return await send(port, workload.asked[contender], seconds, process.pid, workload.connections)
 
 

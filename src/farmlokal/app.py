@@ -147,7 +147,7 @@ def _front(settings: Settings, router: Router, counts: RequestCounts, admission:
     told = settings.log_level == "debug"  # each request in the log, so each goes the long way
     app: ASGIApp = Gate(router, counts, admission, log_requests=told)
     if settings.fast_lane and not told:
-        app = FastLane(app, counts, admission, LISTS)
+        app = FastLane(app, counts, admission, LISTS, unread=settings.otlp_endpoint is None)
     return with_cors(app, settings.cors_origins, PRIVATE) if settings.cors_origins else app
 
 

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import logging.config
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +11,10 @@ from unicodedata import category
 
 import pytest
 import structlog
-from granian.log import LogLevels, configure_logging
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farmlokal.platform.logs import LINE_CHARACTERS, configure_logs, granian_logging, masked_text
+from farmlokal.platform.logs import LINE_CHARACTERS, configure_logs, masked_text
 
 
 @contextmanager
@@ -213,15 +211,6 @@ def test_a_library_with_an_output_of_its_own_is_brought_in() -> None:
         library.warning("x\ny")
         assert [line["event"] for line in objects(stream)] == ["x\ny"]
     assert own.getvalue() == ""
-
-
-def test_the_server_logs_through_the_pipeline() -> None:
-    """Granian, started with `granian_logging()`, writes its lines and its access log as everyone does."""
-    with logs() as stream:
-        configure_logging(LogLevels.info, granian_logging())
-        logging.getLogger("_granian").info("Listening")
-        logging.getLogger("granian.access").info("GET %(path)s", {"path": "/\n\x1b"})
-        assert [line["event"] for line in objects(stream)] == ["Listening", "GET /\n\x1b"]
 
 
 def test_warnings_are_log_lines() -> None:

@@ -31,6 +31,9 @@ class TextCodec:
         """Bytes."""
         return 2 * len(value)
 
+    def pack(self, value: str) -> None:
+        """Text stays as it is."""
+
 
 @dataclass
 class Source:

@@ -19,7 +19,9 @@ const EVENT_S = 86400
 const COLUMNS = `p.id, p.name, c.name AS category, p.price_minor, p.created_at_us, p.pack_milli, p.pack_unit,
   p.unit_price_minor, p.stock_milli, p.organic, p.harvested_on, p.best_before, p.image_url, s.id AS seller_id,
   s.name AS seller_name, s.district, s.state, p.updated_at_us, p.version, p.name_key`
-const SOURCE = `products p JOIN sellers s ON s.id = p.seller_id JOIN categories c ON c.id = p.category_id`
+// In this order, or MariaDB begins with the few categories and sorts all of their products for a page.
+const SOURCE = `products p STRAIGHT_JOIN sellers s ON s.id = p.seller_id
+  STRAIGHT_JOIN categories c ON c.id = p.category_id`
 const SORTS = { id: null, price: 'price_minor', name: 'name_key', createdAt: 'created_at_us' }
 const BASES = { kg: 'kg', g: 'kg', litre: 'litre', ml: 'litre', piece: 'piece', dozen: 'piece', bunch: 'piece' }
 
@@ -64,7 +66,7 @@ function question({ cursor, category, search, minPrice, maxPrice, sort = 'id', l
   const column = SORTS[sort]
   const where = ['p.deleted_at_us IS NULL']
   const values = []
-  if (category) (where.push('c.name = ?'), values.push(category))
+  if (category) (where.push('p.category_id = (SELECT id FROM categories WHERE name = ?)'), values.push(category))
   if (search) (where.push('p.name LIKE ?'), values.push(`${search}%`))
   if (minPrice) (where.push('p.price_minor >= ?'), values.push(Math.round(minPrice * 100)))
   if (maxPrice) (where.push('p.price_minor <= ?'), values.push(Math.round(maxPrice * 100)))

@@ -15,6 +15,7 @@ import msgspec
 from farmlokal.catalog.listing import FACET_PARAMETERS, ListingQuery
 from farmlokal.catalog.service import Catalogue
 from farmlokal.platform.cache import Cache, Load, Loaded, Outcome
+from farmlokal.platform.keyset.walk import Walk
 from farmlokal.platform.web.content import Content
 
 SPELLINGS, SPELLING_BYTES = 2_000, 400
@@ -22,9 +23,10 @@ SPELLINGS, SPELLING_BYTES = 2_000, 400
 
 
 class AskedListing(NamedTuple):
-    """A listing request that has been read, and the key of its answer."""
+    """A listing request that has been read, where it is at, and the key of its answer."""
 
     query: ListingQuery
+    walk: Walk
     key: bytes
 
 
@@ -53,7 +55,7 @@ class CataloguePages:
         """One page of products. Raises `Invalid` for an unknown postcode."""
 
         async def load() -> Loaded[Content]:
-            page = await self._catalogue.listing(asked.query)
+            page = await self._catalogue.listing(asked.query, asked.walk)
             return Loaded(Content.of(page), empty=not page.data)
 
         return await self._get(asked.key, load)
@@ -94,8 +96,8 @@ class CataloguePages:
 
     def _read(self, query_string: bytes) -> AskedListing:
         query = ListingQuery.parse(query_string)
-        place = self._catalogue.walk(query).position
-        return AskedListing(query, _key("products", query.identity(), query.shown(), place))
+        walk = self._catalogue.walk(query)
+        return AskedListing(query, walk, _key("products", query.identity(), query.shown(), walk.position))
 
 
 def _key(*parts: object) -> bytes:

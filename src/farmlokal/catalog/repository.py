@@ -82,7 +82,7 @@ class CatalogueRepository:
             found = await self._distance.page(query, given, position, rows, near)
         else:
             found = await self._pages.in_order(query, given, position, rows)
-        return [await self._named(row, CATEGORY + 1) for row in found]
+        return await self._named(found, CATEGORY + 1)
 
     async def count(self, query: ListingQuery, near: Nearby | None) -> int | None:
         """How many products the query selects; None where that takes too long to count."""
@@ -96,13 +96,12 @@ class CatalogueRepository:
         rows = [] if given is None else await self._counts.of(facet, given)
         if rows is None or facet != "category":
             return rows
-        named = [await self._named(row, 0) for row in rows]
-        return sorted(named, key=lambda row: (-row[1], row[0]))
+        return sorted(await self._named(rows, 0), key=lambda row: (-row[1], row[0]))
 
     async def find_product(self, product_id: int) -> Row | None:
         """(*ITEM_COLUMNS, *DETAIL_COLUMNS), or None for an unknown or deleted one."""
         rows = await self._reader.fetch(("detail",), statements.detail_sql, {"id": product_id})
-        return await self._named(rows[0], CATEGORY) if rows else None
+        return (await self._named(rows, CATEGORY))[0] if rows else None
 
     async def prices(self, product_id: int, position: Position | None, rows: int) -> list[Row]:
         """(observed_on, price, low, high) of a product, newest first."""
@@ -202,11 +201,12 @@ class CatalogueRepository:
             await self._learn_categories()
         return self._categories.get(key, 0)
 
-    async def _named(self, row: Row, at: int) -> Row:
-        """The row with the name of a category in the place of its id."""
-        if row[at] not in self._names:
+    async def _named(self, rows: list[Row], at: int) -> list[Row]:
+        """The rows with the name of a category in the place of its id."""
+        if any(row[at] not in self._names for row in rows):
             await self._learn_categories()
-        return (*row[:at], self._names[row[at]], *row[at + 1 :])
+        names = self._names
+        return [(*row[:at], names[row[at]], *row[at + 1 :]) for row in rows]
 
     async def _learn_categories(self) -> None:
         """Categories are few, never renamed, and read again when one is asked for that is not known."""

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -200,12 +200,20 @@ def _links(request: Request, page: Content) -> dict[str, str]:
     neighbours = {"next": page.next_cursor, "prev": page.prev_cursor}
     if not any(neighbours.values()):
         return {}
-    query = request.scope["query_string"].decode("latin-1")
-    others = [pair for pair in parse_qsl(query, keep_blank_values=True) if pair[0] != "cursor"]
-    path = quote(request.scope["path"])
+    query: bytes = request.scope["query_string"]
+    others = b"".join(
+        piece + b"&"
+        for piece in query.split(b"&")
+        if piece and unquote_to_bytes(piece.partition(b"=")[0]) != b"cursor"
+    )
+    here = f"{quote(request.scope['path'])}?{quote_from_bytes(others, _AS_SPELLED)}"
     links = [
-        f'<{path}?{urlencode([*others, ("cursor", cursor)])}>; rel="{relation}"'
+        f'<{here}cursor={cursor}>; rel="{relation}"'
         for relation, cursor in neighbours.items()
         if cursor is not None
     ]
     return {"link": ", ".join(links)}
+
+
+_AS_SPELLED = "%&=+,:;/?@!$'()*"
+"""What stands in a query as it is written: all that RFC 3986 lets, and no more."""

@@ -23,9 +23,12 @@ class Catalogue:
         self._repository = repository
         self._cursors = cursors
 
-    async def listing(self, query: ListingQuery) -> shown.ProductPage:
-        """One page of products. Raises `Invalid` for a cursor of another query or an unknown postcode."""
-        walk = self.walk(query)
+    async def listing(self, query: ListingQuery, walk: Walk | None = None) -> shown.ProductPage:
+        """One page of products; `walk` is that of the query, where the caller has it already.
+
+        Raises `Invalid` for a cursor of another query or an unknown postcode.
+        """
+        walk = walk or self.walk(query)
         place = await self._place(query)
         near = await self._nearby(query, place)
         rows = await self._repository.page(query, walk.position, query.limit + 1, near)
@@ -181,7 +184,7 @@ def _product(row: tuple[Any, ...], lang: str, place: Place | None) -> shown.Prod
         harvested_on=harvested_on,
         best_before=best_before,
         image_url=image_url,
-        seller=shown.SellerReference(seller_id, seller, district, state),
+        seller=shown.seller_reference(seller_id, seller, district, state),
         updated_at=instant(updated),
         version=version,
         distance_km=distance,

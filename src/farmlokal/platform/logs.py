@@ -102,12 +102,6 @@ def configure_logs(level: str, format: Literal["console", "json"], stream: TextI
     )
 
 
-def granian_logging() -> dict[str, object]:
-    """For granian's `log_dictconfig`: without it, its loggers print past this pipeline in every worker."""
-    loggers = {name: {"handlers": [], "propagate": True} for name in ("_granian", "granian.access")}
-    return {"version": 1, "disable_existing_loggers": False, "loggers": loggers}
-
-
 def masked_text(text: str) -> str:
     """`text` without the secrets that can be told by their shape: URL passwords, keys in queries, tokens."""
     for shape in _SECRET_SHAPES:

@@ -3,7 +3,7 @@
 import tracemalloc
 
 from farmlokal.platform.cache import CacheCounts, Generations, Loaded, MemoryCache, Outcome
-from farmlokal.platform.cache.memory import BYTES, ENTRIES
+from farmlokal.platform.cache.memory import BYTES, ENTRIES, PACKED_BYTES
 from farmlokal.platform.web.content import Content, ContentCodec
 from tests.support.cache import Source, key
 from tests.support.catalogue import run
@@ -74,10 +74,38 @@ def test_one_answer_does_not_push_out_all_others() -> None:
         await cache.open()
 
         async def load() -> Loaded[Content]:
-            return Loaded(Content(b"x" * (BYTES // 16)))
+            return Loaded(Content(b"x" * (PACKED_BYTES // 16)))
 
         for _ in range(2):
             assert (await cache.get_or_load(key("large"), load)).outcome is Outcome.MISS
+        await cache.close()
+
+    run(go())
+
+
+def test_what_is_pushed_out_is_packed() -> None:
+    """Pages past the memory for those in full are kept packed, and are hits with the same bytes."""
+
+    async def go() -> None:
+        cache = opened(ManualClock(), Source())
+        await cache.open()
+        body = b'{"name":"Nendran banana"},' * 400
+        pages = 2 * BYTES // (3 * len(body))
+
+        async def load(number: int) -> Loaded[Content]:
+            return Loaded(Content(body + b"%d" % number))
+
+        first = (await cache.get_or_load(key("0"), lambda: load(0))).value
+        forms = {coding: first.coded(coding) for coding in ("zstd", "br", "gzip")}
+        for number in range(1, pages):
+            await cache.get_or_load(key(str(number)), lambda number=number: load(number))  # type: ignore[misc]
+        found = await cache.get_or_load(key("0"), lambda: load(0))
+        assert (found.outcome, found.value) == (Outcome.HIT, first)
+        assert cache.still(key("0"), first)
+        assert first.size < len(body) // 10
+        assert first.body == body + b"0"
+        assert {coding: first.coded(coding) for coding in forms} == forms
+        assert first.size < len(body) // 10
         await cache.close()
 
     run(go())

@@ -14,7 +14,7 @@ from farmlokal.platform.redis.connections import CALL_LIMIT_S
 from farmlokal.platform.redis.turns import TURNS
 from tests.faults.redis_trouble import HIDDEN, NEEDED, TROUBLE
 from tests.support.catalogue import run
-from tests.support.servers.valkey import Valkey
+from tests.support.servers.valkey import PATIENT_S, Valkey
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def server() -> Iterator[Valkey]:
 
 
 @asynccontextmanager
-async def connected(url: str) -> AsyncIterator[RedisConnections]:
+async def connected(url: str, call_limit_s: float = CALL_LIMIT_S) -> AsyncIterator[RedisConnections]:
     """Open connections."""
-    connections = RedisConnections(url, SystemClock())
+    connections = RedisConnections(url, SystemClock(), call_limit_s)
     await connections.open()
     try:
         yield connections
@@ -209,5 +209,26 @@ def test_a_cancelled_call_gives_its_place_back(server: Valkey) -> None:
                 await connections.execute("SET", f"n{number}", number)
             found = await asyncio.gather(*(connections.execute("GET", f"n{n}") for n in range(50)))
             assert found == [str(number).encode() for number in range(50)], "nobody gets another's reply"
+
+    run(work())
+
+
+def test_who_leaves_takes_no_reply_of_another_along(server: Valkey) -> None:
+    """Callers share a connection: one that leaves before its reply is there costs the others nothing, and
+    those who come after it get their own."""
+
+    async def work() -> None:
+        async with connected(server.url, PATIENT_S) as connections:
+            for number in range(4):
+                await connections.execute("SET", f"n{number}", number)
+            server.process.freeze()
+            early = [asyncio.create_task(connections.execute("GET", f"n{n}")) for n in range(3)]
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            early[1].cancel()
+            await asyncio.gather(early[1], return_exceptions=True)
+            late = asyncio.create_task(connections.execute("GET", "n3"))
+            server.process.thaw()
+            assert [*await asyncio.gather(early[0], early[2], late)] == [b"0", b"2", b"3"]
 
     run(work())

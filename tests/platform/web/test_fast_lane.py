@@ -16,7 +16,7 @@ from farmlokal.platform.metrics import LimitCounts, RequestCounts
 from farmlokal.platform.rate_limit import MemoryLimiter, Policy
 from farmlokal.platform.web.admission import Admission
 from farmlokal.platform.web.fast_lane import ANSWERS, BYTES, KEY_BYTES, FastLane, lasting
-from farmlokal.platform.web.gate import HEADER_BYTES
+from farmlokal.platform.web.gate import HEADER_BYTES, Gate
 from farmlokal.platform.web.peers import Peers
 from tests.support.asgi import application, calling, furnish
 from tests.support.catalogue import Shelf, run
@@ -190,6 +190,25 @@ def test_a_quota_that_is_spent_is_not_gone_around() -> None:
 
     run(go())
     assert limits.admitted == 3
+
+
+def test_a_refusal_is_decided_and_counted_once() -> None:
+    """Whoever finds the quota spent in the lane is told why, and counts as one refused."""
+    route, limits, counts = Route(), LimitCounts(), RequestCounts()
+    policy = Policy("small", 60, 60, 2)
+    admission = Admission(
+        MemoryLimiter(policy, ManualClock(), limits), policy, Peers(), lambda _path, _query: 1
+    )
+
+    async def go() -> list[int]:
+        lane = FastLane(Gate(route, counts, admission), counts, admission, ["/list"])
+        transport = httpx2.ASGITransport(app=lane)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://x") as caller:
+            return [(await caller.get("/list")).status_code for _ in range(4)]
+
+    assert run(go()) == [200, 200, 429, 429]
+    assert (limits.admitted, limits.refused) == (2, 2)
+    assert route.visits == 1
 
 
 def test_each_request_is_logged_where_that_is_asked_for(shelf: Shelf, database_path: Path) -> None:

@@ -81,8 +81,11 @@ class SqlServer:
         with ExitStack() as resources:
             folder = resources.enter_context(own_folder())
             self.port = free_port()
+            # A server that starts deletes all `#sql…` of its temporary folder, those of its neighbours too.
+            (temporary := folder / "tmp").mkdir()
             own = {
                 "datadir": folder / "data",
+                "tmpdir": temporary,
                 "port": self.port,
                 "socket": folder / "socket",
                 "pid-file": folder / "pid",

@@ -19,8 +19,9 @@ from farmlokal.platform.resilience.single_flight import SingleFlight
 T = TypeVar("T")
 
 ENTRIES = 20_000
-BYTES = 24 * 1024 * 1024
-"""Most memory of all entries: with what Python adds, a million keys stay under 50 MB."""
+BYTES, PACKED_BYTES = 8 * 1024 * 1024, 24 * 1024 * 1024
+"""Most memory of the entries that are as they came, and of those that were pushed out of it and packed: some
+nine thousand pages. With what Python adds, a million keys stay under 50 MB."""
 
 _ENTRY_OVERHEAD = 700
 """Bytes of an entry besides its value: key, node of the list, objects (measured: 560)."""
@@ -69,11 +70,12 @@ class MemoryCache(Generic[T]):
         self, generations: Generations, codec: Codec[T], clock: SystemClock, counts: CacheCounts
     ) -> None:
         self.generations = generations
-        self._size = codec.size
+        self._codec = codec
         self._clock = clock
         self._counts = counts.by_name
         self._entries: OrderedDict[bytes, _Entry[T]] = OrderedDict()
-        self._bytes = 0
+        self._packed: OrderedDict[bytes, _Entry[T]] = OrderedDict()
+        self._bytes = self._packed_bytes = 0
         self._flights: SingleFlight[tuple[int | None, bytes], Filled[T]] = SingleFlight()
         self._renewals: SingleFlight[bytes, Filled[T]] = SingleFlight()
 
@@ -93,10 +95,9 @@ class MemoryCache(Generic[T]):
 
     def still(self, key: bytes, value: T) -> bool:
         """See `Cache`."""
-        entry = self._entries.get(key)
+        entry = self._entry(key)
         if entry is None or entry.value is not value or self._outcome(entry) is not Outcome.HIT:
             return False
-        self._entries.move_to_end(key)
         self._counts[Outcome.HIT] += 1
         return True
 
@@ -111,11 +112,10 @@ class MemoryCache(Generic[T]):
 
     async def get_or_fill(self, key: bytes, fill: Fill[T]) -> Found[T]:
         """The entry here, or what `fill` brings."""
-        entry = self._entries.get(key)
+        entry = self._entry(key)
         if entry is not None:
             outcome = self._outcome(entry)
             if outcome is not None:
-                self._entries.move_to_end(key)
                 self._counts[outcome] += 1
                 if outcome is Outcome.STALE:
                     self._renew(key, fill)
@@ -126,6 +126,16 @@ class MemoryCache(Generic[T]):
         outcome = Outcome.COALESCED if joined else filled.outcome
         self._counts[outcome] += 1
         return Found(filled.value, outcome)
+
+    def _entry(self, key: bytes) -> _Entry[T] | None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+            return entry
+        entry = self._packed.get(key)
+        if entry is not None:
+            self._packed.move_to_end(key)
+        return entry
 
     def _outcome(self, entry: _Entry[T]) -> Outcome | None:
         """Whether an entry may be served, and as what."""
@@ -156,17 +166,29 @@ class MemoryCache(Generic[T]):
         return filled
 
     def _keep(self, key: bytes, filled: Filled[T], generation: int) -> None:
-        now, size = self._clock.monotonic_s(), self._size(filled.value) + _ENTRY_OVERHEAD
-        if generation != self.generations.latest or size > BYTES // 16:
+        now, size = self._clock.monotonic_s(), self._codec.size(filled.value) + _ENTRY_OVERHEAD
+        if generation != self.generations.latest or size > PACKED_BYTES // 16:
             return  # overtaken while it was loaded, or so large that it would push out too much
         self._drop(key)
         fresh_until_s = now + filled.fresh_s
         self._entries[key] = _Entry(filled.value, generation, fresh_until_s, fresh_until_s + GRACE_S, size)
         self._bytes += size
-        while self._bytes > BYTES or len(self._entries) > ENTRIES:
-            self._drop(next(iter(self._entries)))
+        while self._bytes > BYTES:
+            self._pack()
+        while self._packed_bytes > PACKED_BYTES or len(self._entries) + len(self._packed) > ENTRIES:
+            self._drop(next(iter(self._packed or self._entries)))
+
+    def _pack(self) -> None:
+        """Pack the entry that was not asked for for the longest time."""
+        key, entry = self._entries.popitem(last=False)
+        self._bytes -= entry.size
+        self._codec.pack(entry.value)
+        entry.size = self._codec.size(entry.value) + _ENTRY_OVERHEAD
+        self._packed[key] = entry
+        self._packed_bytes += entry.size
 
     def _drop(self, key: bytes) -> None:
-        entry = self._entries.pop(key, None)
-        if entry is not None:
+        if (entry := self._entries.pop(key, None)) is not None:
             self._bytes -= entry.size
+        elif (entry := self._packed.pop(key, None)) is not None:
+            self._packed_bytes -= entry.size

@@ -64,6 +64,9 @@ class Codec(Protocol[T]):
     def size(self, value: T) -> int:
         """Bytes that a value takes in this process, roughly and not too low."""
 
+    def pack(self, value: T) -> None:
+        """Make a value smaller where it is, and slower to use; others may hold it."""
+
 
 class CacheCounts:
     """Lookups by outcome, and errors of Redis that were gone around. Bounded: five names."""

@@ -112,14 +112,14 @@ class RedisLimiter:
 
     def ask_now(self, caller: Caller, cost: int) -> Decision | None:
         """See `Limiter`: from the lease."""
-        now = self._now_us()
-        known = self._known.get(caller.key, now)
+        now, key = self._now_us(), caller.key
+        known = self._known.get(key, now)
         if known is None or known.refused:
             return None
-        answer = self._without_asking(caller.key, known, min(cost, self._policy.burst), now)
+        answer = self._without_asking(key, known, min(cost, self._policy.burst), now)
         if answer is None:
             return None
-        self._known.put(caller.key, known, now)
+        self._known.put(key, known, now)
         self._counts.count(admitted=True)
         return answer
 

@@ -1,11 +1,14 @@
-"""What redis-py needs to be told for each kind of server, and what its errors mean.
+"""What serves calls for each kind of server, and what its errors mean: one server is spoken to directly, a
+cluster and sentinels by redis-py, which needs to be told a few things.
 
 Imported when a connection is opened, not before: without the extra `redis` everything else works.
 """
 
+import asyncio
 import re
-from collections.abc import Sequence
-from ssl import SSLCertVerificationError
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
+from ssl import SSLCertVerificationError, SSLContext, create_default_context
 from typing import Any, Protocol
 
 from farmlokal.errors import Unavailable
@@ -20,9 +23,21 @@ _AWAY = {"MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "UNKILLABLE", "NOAUTH", 
 """First words of errors that speak of the server's state and not of the command (valkey.io/topics/protocol);
 the driver has classes of its own for most."""
 
+_ANSWERED = {
+    "NOSCRIPT": ("noscript", True),
+    "WRONGPASS": ("authentication", False),
+    "NOAUTH": ("authentication", False),
+    "NOPERM": ("permission", False),
+    "LOADING": ("loading", False),
+    "READONLY": ("read-only", False),
+    "OOM": ("out of memory", False),
+    "MAXCLIENTS": ("connection", False),
+}
+"""What else the first word of an error means."""
+
 
 class Driver(Protocol):
-    """One client of redis-py."""
+    """Whoever carries out commands."""
 
     async def execute(self, command: Sequence[Value]) -> Any:
         """Send one command, once."""
@@ -37,56 +52,66 @@ class Driver(Protocol):
 def driver_at(address: RedisAddress, connections: int) -> Driver:
     """A client of the servers at an address, with at most so many connections each. No I/O yet.
 
-    One server is waited for without end: the limit is for the caller to set. Raises `Unavailable` when the
-    driver is not installed.
+    The limit of a call is for the caller to set. Raises `Unavailable` when the driver is not installed.
     """
     try:
-        from redis.asyncio import Redis, RedisCluster, Sentinel
-        from redis.asyncio.cluster import ClusterNode
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.maint_notifications import MaintNotificationsConfig
+        from farmlokal.platform.redis.wire import SingleServer
     except ImportError:
         raise Unavailable("FARMLOKAL_REDIS_URL needs the extra `redis`: farmlokal[redis]") from None
+    if address.kind in ("redis+cluster", "redis+sentinel"):
+        return _of_several(address, connections)
+    greeting: list[tuple[Value, ...]] = []
+    if address.password is not None:
+        greeting.append(("AUTH", *([address.username] if address.username else []), address.password))
+    if address.database:
+        greeting.append(("SELECT", address.database))
+    return SingleServer(partial(_connect, address), greeting)
+
+
+async def _connect(address: RedisAddress, protocol: Callable[[], asyncio.Protocol]) -> tuple[Any, Any]:
+    loop = asyncio.get_running_loop()
+    if address.kind == "unix":
+        return await loop.create_unix_connection(protocol, address.path)
+    host, port = address.hosts[0]
+    tls = _verifying(address.ca_file) if address.kind == "rediss" else None
+    return await loop.create_connection(protocol, host, port, ssl=tls)
+
+
+@lru_cache(maxsize=1)
+def _verifying(authorities: str | None) -> SSLContext:
+    """Made once: to read the system's certificates takes 25 ms, in which nobody is answered."""
+    return create_default_context(cafile=authorities)
+
+
+def _of_several(address: RedisAddress, connections: int) -> Driver:
+    from redis.asyncio import RedisCluster, Sentinel
+    from redis.asyncio.cluster import ClusterNode
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.maint_notifications import MaintNotificationsConfig
+
     # RESP2 without greetings: a new connection is one round trip, AUTH, and not five.
-    limit_s = _NODE_LIMIT_S if address.kind in ("redis+cluster", "redis+sentinel") else None
-    wire: dict[str, Any] = {
-        "username": address.username,
-        "password": address.password,
-        "socket_timeout": limit_s,
-        "socket_connect_timeout": limit_s,
+    asking: dict[str, Any] = {
+        "socket_timeout": _NODE_LIMIT_S,
+        "socket_connect_timeout": _NODE_LIMIT_S,
+        "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "driver_info": None,
         "maint_notifications_config": MaintNotificationsConfig(enabled=False),
     }
-    once = Retry(NoBackoff(), 0)
+    wire = {**asking, "username": address.username, "password": address.password}
+    wire["max_connections"] = connections
     if address.kind == "redis+cluster":
         nodes = [ClusterNode(host, port) for host, port in address.hosts]
-        cluster = RedisCluster(startup_nodes=nodes, max_connections=connections, retry=once, **wire)
-        return _Cluster(cluster)
-    wire |= {"retry": once, "max_connections": connections}
-    if address.kind == "redis+sentinel":
-        asking = {
-            "socket_timeout": limit_s,
-            "socket_connect_timeout": limit_s,
-            "retry": once,
-            "protocol": 2,
-            "driver_info": None,
-            "maint_notifications_config": wire["maint_notifications_config"],
-        }
-        sentinel = Sentinel(address.hosts, sentinel_kwargs=asking, **wire)  # type: ignore[no-untyped-call]
-        return _Single(sentinel.master_for(address.service), sentinel)
-    if address.kind == "unix":
-        return _Single(Redis(unix_socket_path=address.path, db=address.database, **wire))
-    host, port = address.hosts[0]
-    tls: dict[str, Any] = {"ssl": True, "ssl_ca_certs": address.ca_file} if address.kind == "rediss" else {}
-    return _Single(Redis(host=host, port=port, db=address.database, **tls, **wire))
+        return _Cluster(RedisCluster(startup_nodes=nodes, **wire))
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=asking, **wire)  # type: ignore[no-untyped-call]
+    return _Sentinels(sentinel.master_for(address.service), sentinel)
 
 
-class _Single:
-    """One server, or the one that the sentinels name."""
+class _Sentinels:
+    """The server that the sentinels name."""
 
-    def __init__(self, redis: Any, sentinel: Any = None) -> None:
+    def __init__(self, redis: Any, sentinel: Any) -> None:
         self._redis = redis
         self._sentinel = sentinel
 
@@ -98,8 +123,7 @@ class _Single:
 
     async def close(self) -> None:
         await self._redis.aclose(close_connection_pool=True)
-        if self._sentinel is not None:
-            await self._sentinel.aclose()
+        await self._sentinel.aclose()
 
 
 class _Cluster:
@@ -126,6 +150,10 @@ def reason_of(error: Exception) -> tuple[str, bool]:
     """
     from redis import exceptions as e
 
+    from farmlokal.platform.redis.wire import Refused
+
+    if isinstance(error, Refused):
+        return _ANSWERED.get(error.word, (error.word.lower(), error.word not in _AWAY))
     refusals = (e.NoScriptError, e.ClusterCrossSlotError)
     named: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
         ((TimeoutError, e.TimeoutError), "timeout"),
@@ -141,7 +169,9 @@ def reason_of(error: Exception) -> tuple[str, bool]:
     )
     if isinstance(error, e.RedisClusterException) and "same key slot" in str(error):
         return "slots", True  # the caller's mistake, which the driver sees before any server does
-    if isinstance(error.__cause__ or error.__context__, SSLCertVerificationError):
+    if any(
+        isinstance(each, SSLCertVerificationError) for each in (error, error.__cause__, error.__context__)
+    ):
         return "certificate", False
     for kinds, reason in named:
         if isinstance(error, kinds):

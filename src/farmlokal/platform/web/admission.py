@@ -21,6 +21,7 @@ Identify = Callable[[Any, Callable[[], Awaitable[None]]], Awaitable[Caller | Non
 """Who sent a request, if a good token says so. Calls what it is given before it does work for a stranger."""
 
 Headers = list[tuple[bytes, bytes]]
+_DECIDED = "farmlokal.decided"
 
 
 class Admission:
@@ -47,6 +48,11 @@ class Admission:
 
         Raises `RateLimited` when the caller's quota does not have it.
         """
+        decided = scope.get(_DECIDED)
+        if decided is not None:
+            headers += self._told(decided)
+            self._require(decided)
+            return
         path: str = scope["path"]
         if path in FREE or path.startswith(FREE_BELOW):
             return
@@ -63,6 +69,15 @@ class Admission:
         """Spend for a caller without a token, where that needs no waiting; None says: `admit`."""
         decision = self._limiter.ask_now(self._peers.caller(scope), cost)
         return None if decision is None else self._told(decision)
+
+    async def decide(self, scope: Any, cost: int) -> Headers | None:
+        """The same, where it may need waiting. A refusal is noted in the scope for `admit`, which tells of it
+        without asking again."""
+        decision = await self._limiter.ask(self._peers.caller(scope), cost)
+        if decision.admitted:
+            return self._told(decision)
+        scope[_DECIDED] = decision
+        return None
 
     async def spend(self, caller: Caller, cost: int) -> Headers:
         """Spend from the quota of a caller who has proved who it is; the headers that tell of it.

@@ -2,22 +2,24 @@
 
 A route opts in by noting in the scope how to tell that its answer still holds (`lasting`). The whole answer
 is then kept as it left the house, headers and all, under what it was made from: path, query string and the
-three headers that choose a form. Nothing here knows what the answer is. What is new in each is added: the
-caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that must be
-asked for, an answer that no longer holds) goes the long way, which refuses, counts and explains.
+three headers that choose a form. A server that can tell a request by its bytes is given a way to ask for the
+answer without reading it (`AGAIN`). Nothing here knows what the answer is. What is new in each is added: the
+caller's quota, the request id. Everything that is not plainly the same again (a token, a quota that is spent,
+an answer that no longer holds) goes the long way, which refuses, counts and explains.
 """
 
-import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
 from time import perf_counter
-from typing import NamedTuple
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from farmlokal.platform.metrics import RequestCounts
-from farmlokal.platform.web.admission import Admission
-from farmlokal.platform.web.gate import HEADER_BYTES, request_id
+from farmlokal.platform.web.admission import Admission, Headers
+from farmlokal.platform.web.gate import HEADER_BYTES, RequestIds
 
 ANSWERS, BYTES = 12_000, 16 * 1024 * 1024
 """Most answers, and most memory of all. Their bodies are those that the cache holds, but may outlive them."""
@@ -33,9 +35,20 @@ _OWN = frozenset((b"x-request-id", b"ratelimit", b"ratelimit-policy", b"x-cache"
 """Headers that every answer has anew."""
 
 _LASTING = "farmlokal.lasting"
+AGAIN = "farmlokal.again"
+"""In the scope of a request that may come again byte for byte: what takes an `Again` for those bytes."""
+
+Again = Callable[[tuple[str, int] | None], tuple[bytes, bytes] | None]
+"""The answer to the same request of this peer, now: status line and headers without the empty line, and the
+body. None says: read the request."""
+
+_ANEW = frozenset((b"authorization", b"origin", b"x-request-id"))
+"""Headers of requests that are read each time: for these the long way or another layer has a say."""
+
 _HIT = (b"x-cache", b"hit")
 _WHOLE = frozenset((200, 304))
 
+_Key = tuple[str | bytes, ...]
 Still = Callable[[], bool]
 """Whether an answer is still what the long way would give; counts as a lookup if so."""
 
@@ -46,29 +59,41 @@ def lasting(scope: Scope, still: Still) -> None:
     scope[_LASTING] = still
 
 
-class _Ready(NamedTuple):
-    """A whole answer. `cost` is in units of the rate limit, `size` in bytes."""
+@dataclass(slots=True)
+class _Ready:
+    """A whole answer. `cost` is in units of the rate limit, `size` in bytes; `head` is made when first asked
+    for."""
 
     still: Still
     cost: int
     status: int
-    headers: list[tuple[bytes, bytes]]
+    headers: Headers
     body: bytes
     size: int
+    head: bytes = b""
 
 
 class FastLane:
-    """In front of the gate. Other paths than `paths` pass it untouched."""
+    """In front of the gate. Other paths than `paths` pass it untouched. `unread` says whether the server may
+    answer by itself what comes again: not where a layer around this one has to see each request."""
 
     def __init__(
-        self, app: ASGIApp, counts: RequestCounts, admission: Admission | None, paths: Collection[str]
+        self,
+        app: ASGIApp,
+        counts: RequestCounts,
+        admission: Admission | None,
+        paths: Collection[str],
+        *,
+        unread: bool = True,
     ) -> None:
         self._app = app
         self._counts = counts
         self._admission = admission
         self._paths = frozenset(paths)
-        self._ready: OrderedDict[tuple[str | bytes, ...], _Ready] = OrderedDict()
+        self._unread = unread
+        self._ready: OrderedDict[_Key, _Ready] = OrderedDict()
         self._bytes = 0
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or scope["path"] not in self._paths:
@@ -76,39 +101,71 @@ class FastLane:
             return
         began = perf_counter()
         parts: list[str | bytes] = [scope["path"], scope["query_string"]]
-        size, own_id = 0, False
+        size, plain, known = 0, True, True
         for name, value in scope["headers"]:
             size += len(name) + len(value)
             if name in _CHOOSING:
                 parts += name, value
-            elif name == b"x-request-id":
-                own_id = True
-            elif name == b"authorization":
-                size = HEADER_BYTES + 1  # somebody: the long way knows who
+            elif name in _ANEW:
+                plain, known = False, known and name != b"authorization"
         key = tuple(parts)
-        ready = self._ready.get(key) if size <= HEADER_BYTES else None
-        if ready is not None and ready.still():
-            told = [] if self._admission is None else self._admission.admit_now(scope, ready.cost)
-            if told is not None:
-                self._ready.move_to_end(key)
-                self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
-                name = request_id(scope) if own_id else secrets.token_hex(12)
-                headers = [*ready.headers, *told, (b"x-request-id", name.encode())]
-                await send({"type": "http.response.start", "status": ready.status, "headers": headers})
-                await send({"type": "http.response.body", "body": ready.body})
-                return
+        # Somebody with a token: the long way knows who.
+        ready = self._find(key) if known and size <= HEADER_BYTES else None
+        told = None if ready is None else await self._admit(scope, ready.cost)
+        if ready is not None and told is not None:
+            named = (b"x-request-id", self._ids.of(scope).encode())
+            headers = [*ready.headers, *told, named]
+            self._counts.count(ready.status, scope["path"], "GET", perf_counter() - began)
+            if plain and self._unread and AGAIN in scope:
+                scope[AGAIN](partial(self._again, key, scope["path"], scope["headers"]))
+            await send({"type": "http.response.start", "status": ready.status, "headers": headers})
+            await send({"type": "http.response.body", "body": ready.body})
+            return
         answer = _Recorded(send)
         await self._app(scope, receive, answer.send)
         self._drop(key)
         if _LASTING in scope and answer.status in _WHOLE and answer.body is not None:
             self._keep(key, scope, answer.status, answer.headers, answer.body)
 
+    def _find(self, key: _Key) -> "_Ready | None":
+        """The answer that is ready and still holds."""
+        ready = self._ready.get(key)
+        if ready is None or not ready.still():
+            return None
+        self._ready.move_to_end(key)
+        return ready
+
+    async def _admit(self, scope: Scope, cost: int) -> Headers | None:
+        """What the caller is told of its quota; None where it is refused, which the long way explains."""
+        if self._admission is None:
+            return []
+        told = self._admission.admit_now(scope, cost)
+        return await self._admission.decide(scope, cost) if told is None else told
+
+    def _again(
+        self, key: _Key, path: str, headers: Headers, client: tuple[str, int] | None
+    ) -> tuple[bytes, bytes] | None:
+        began, told = perf_counter(), Headers()
+        ready = self._find(key)
+        if ready is None:
+            return None
+        if self._admission is not None:
+            now = self._admission.admit_now({"client": client, "headers": headers}, ready.cost)
+            if now is None:
+                return None
+            told = now
+        if not ready.head:
+            ready.head = _head(ready.status, ready.headers)
+        self._counts.count(ready.status, path, "GET", perf_counter() - began)
+        named = b"x-request-id: %b\r\n" % self._ids.ours().encode()
+        return b"".join((ready.head, *map(_line, told), named)), ready.body
+
     def _keep(
         self,
-        key: tuple[str | bytes, ...],
+        key: _Key,
         scope: Scope,
         status: int,
-        headers: list[tuple[bytes, bytes]],
+        headers: Headers,
         body: bytes,
     ) -> None:
         length = sum(map(len, key))
@@ -122,10 +179,19 @@ class FastLane:
         while self._bytes > BYTES or len(self._ready) > ANSWERS:
             self._drop(next(iter(self._ready)))
 
-    def _drop(self, key: tuple[str | bytes, ...]) -> None:
+    def _drop(self, key: _Key) -> None:
         ready = self._ready.pop(key, None)
         if ready is not None:
             self._bytes -= ready.size
+
+
+def _head(status: int, headers: Headers) -> bytes:
+    line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n".encode()
+    return b"".join((line, *map(_line, headers)))
+
+
+def _line(header: tuple[bytes, bytes]) -> bytes:
+    return b"%b: %b\r\n" % header
 
 
 class _Recorded:
@@ -134,7 +200,7 @@ class _Recorded:
     def __init__(self, send: Send) -> None:
         self._send = send
         self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
+        self.headers: Headers = []
         self.body: bytes | None = None
 
     async def send(self, message: Message) -> None:

@@ -49,13 +49,14 @@ class Gate:
         self._counts = counts
         self._admission = admission
         self._log_requests = log_requests
+        self._ids = RequestIds()
         self._log = structlog.get_logger("farmlokal.web")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        named = request_id(scope)
+        named = self._ids.of(scope)
         scope["app"] = self._app  # tells the router to raise what it would answer itself
         answer, began = _Answer(send, named), perf_counter()
         self._counts.in_flight += 1
@@ -157,9 +158,26 @@ class _Answer:
         await self._send({"type": "http.response.body", "body": body})
 
 
-def request_id(scope: Scope) -> str:
-    """The caller's X-Request-ID where it is one plain word, else one of ours."""
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
-            return str(value, "ascii")
-    return secrets.token_hex(12)
+class RequestIds:
+    """Gives each request its id. Ours are random, and drawn many at a time: asking the kernel for one takes
+    3 µs, a tenth of what a page from memory costs."""
+
+    def __init__(self) -> None:
+        self._drawn: list[str] = []
+
+    def of(self, scope: Scope) -> str:
+        """The caller's X-Request-ID where it is one plain word, else one of ours."""
+        for name, value in scope["headers"]:
+            if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+                return str(value, "ascii")
+        return self.ours()
+
+    def ours(self) -> str:
+        """One of ours."""
+        if not self._drawn:
+            many = secrets.token_hex(_ID_BYTES * _IDS)
+            self._drawn = [many[at : at + 2 * _ID_BYTES] for at in range(0, len(many), 2 * _ID_BYTES)]
+        return self._drawn.pop()
+
+
+_ID_BYTES, _IDS = 12, 256

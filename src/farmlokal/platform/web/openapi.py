@@ -11,10 +11,9 @@ from types import MappingProxyType
 from typing import Any
 
 import msgspec
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from farmlokal.platform.web import problem
 from farmlokal.platform.web.parameters import Parameter
@@ -76,19 +75,22 @@ def routes(operations: Sequence[Operation]) -> list[Route]:
 
 
 def _route(path: str, by_method: Mapping[str, Operation]) -> Route:
-    if len(by_method) == 1:
-        [(method, operation)] = by_method.items()
-        return Route(path, operation.endpoint, methods=[method], name=operation.operation_id)
-    endpoints = {method: operation.endpoint for method, operation in by_method.items()}
+    name = path if len(by_method) > 1 else next(iter(by_method.values())).operation_id
+    return Route(path, _Endpoint(by_method), methods=[*by_method], name=name)
 
-    async def endpoint(request: Request) -> Response:
-        chosen = endpoints.get("GET" if request.method == "HEAD" else request.method)
-        if chosen is None:
-            raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED)
-        answer: Response = await chosen(request)
-        return answer
 
-    return Route(path, endpoint, methods=[*by_method], name=path)
+class _Endpoint:
+    """What answers a path. An application and not a function, which the framework would wrap three times to
+    look for handlers of errors, of which there are none: the gate has them."""
+
+    def __init__(self, by_method: Mapping[str, Operation]) -> None:
+        self._by_method = {method: operation.endpoint for method, operation in by_method.items()}
+        if "GET" in self._by_method:
+            self._by_method["HEAD"] = self._by_method["GET"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer = await self._by_method[scope["method"]](Request(scope, receive, send))
+        await answer(scope, receive, send)
 
 
 ALWAYS = (

@@ -56,7 +56,7 @@ class Parameter:
 class Contradiction(NamedTuple):
     """A fault of several parameters together: who is involved, when it holds, and what it is.
 
-    It is looked for where all that are involved could be read.
+    It is looked for where one of them was given and all could be read.
     """
 
     involved: tuple[str, ...]
@@ -78,13 +78,16 @@ def read(
             faults.append(_unknown(name, known))
     values: dict[str, Any] = {}
     for parameter in parameters:
+        texts = given.get(parameter.name)
         try:
-            values[parameter.name] = _value(parameter, given.get(parameter.name, []))
+            values[parameter.name] = parameter.default if texts is None else _value(parameter, texts)
         except NotAccepted as refusal:
             faults.append(Fault(parameter.name, str(refusal) or "invalid", parameter.kind.accepted))
     values.update((fault.parameter, None) for fault in faults if fault.parameter in known)
     refused = {fault.parameter for fault in faults}
     for involved, holds, fault in contradictions:
+        if given.keys().isdisjoint(involved):
+            continue
         if known.keys() >= set(involved) and refused.isdisjoint(involved) and holds(values):
             faults.append(fault)
     if faults:
