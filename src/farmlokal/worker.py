@@ -215,8 +215,8 @@ class _Quiet(Server):
 
 
 class Beside:
-    """A second application of a worker, in the same event loop, on a listener of its own. It is opened and closed
-    in the lifespan of the first."""
+    """A second application of a worker, in the same event loop, on a listener of its own. The lifespan of the
+    first opens and closes it."""
 
     def __init__(self, listener: socket.socket, drain_s: int, app: ASGIApp) -> None:
         self._listener = listener
