@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.processes import STOP_S, OwnedProcess, wait_until
+from tests.faults.processes import START_S, STOP_S, OwnedProcess, wait_until
 from tests.support.engines import ENGINES
 from tests.support.server import Caller, environment
 from tests.support.servers.mariadb import MariaDb
@@ -18,6 +18,9 @@ from tests.support.servers.sql import PASSWORD, USER, SqlServer
 from tests.support.servers.valkey import Valkey
 
 START = ROOT / "deploy/image/start"
+
+READY_S = 3 * START_S
+"""It starts the program three times: to draw secrets, to migrate, to serve."""
 
 
 def container(port: int, more: Mapping[str, str]) -> dict[str, str]:
@@ -65,7 +68,7 @@ def test_alone_it_makes_all_that_it_needs_once(tmp_path: Path) -> None:
     for _ in range(2):
         port = free_port()
         with started(tmp_path, port, {}) as process:
-            process.wait_until_ready()
+            process.wait_until_ready(READY_S)
             with Caller(port) as caller:
                 assert len(caller.ask("/api/products").json()["data"]) == 20
                 assert caller.ask("/auth/token").status == 401
@@ -91,7 +94,7 @@ def test_with_the_originals_variables_it_serves_their_database(
         "DB_NAME": database.name, "REDIS_URL": valkey.url,
     }  # fmt: skip
     with started(tmp_path, port, given) as process:
-        process.wait_until_ready()
+        process.wait_until_ready(READY_S)
         with Caller(port) as caller:
             assert caller.ask("/api/products").json()["data"] == []
             assert set(caller.ask("/readyz").json()["checks"]) == {"database", "redis"}
@@ -114,7 +117,7 @@ def test_it_waits_for_a_database_that_is_not_there_yet(tmp_path: Path) -> None:
 
             wait_until(looked_twice, "it looks for its database again")
             server.process.start()
-            process.wait_until_ready()
+            process.wait_until_ready(READY_S)
 
 
 def test_settings_that_are_refused_are_told_at_once(tmp_path: Path) -> None:
