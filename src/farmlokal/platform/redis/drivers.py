@@ -14,7 +14,8 @@ from farmlokal.platform.redis.address import RedisAddress
 Value = str | bytes | int | float
 
 _NODE_LIMIT_S = 0.4
-"""For one of several servers, before the next one is asked; only probes have the time for two."""
+"""For one of several servers, before the next one is asked, unless a call may take longer; only probes have
+the time for two."""
 
 _AWAY = {"MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "UNKILLABLE", "NOAUTH", "READONLY", "OOM"}
 """First words of errors that speak of the server's state and not of the command (valkey.io/topics/protocol);
@@ -34,7 +35,7 @@ class Driver(Protocol):
         """Close every connection."""
 
 
-def driver_at(address: RedisAddress, connections: int) -> Driver:
+def driver_at(address: RedisAddress, connections: int, call_limit_s: float) -> Driver:
     """A client of the servers at an address, with at most so many connections each. No I/O yet.
 
     One server is waited for without end: the limit is for the caller to set. Raises `Unavailable` when the
@@ -49,7 +50,8 @@ def driver_at(address: RedisAddress, connections: int) -> Driver:
     except ImportError:
         raise Unavailable("FARMLOKAL_REDIS_URL needs the extra `redis`: farmlokal[redis]") from None
     # RESP2 without greetings: a new connection is one round trip, AUTH, and not five.
-    limit_s = _NODE_LIMIT_S if address.kind in ("redis+cluster", "redis+sentinel") else None
+    several = address.kind in ("redis+cluster", "redis+sentinel")
+    limit_s = max(_NODE_LIMIT_S, call_limit_s) if several else None
     wire: dict[str, Any] = {
         "username": address.username,
         "password": address.password,
