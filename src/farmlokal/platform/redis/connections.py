@@ -77,7 +77,7 @@ class RedisConnections:
 
     async def open(self) -> None:
         """Connect, or note that Redis is down; then keep watching. Needs the extra `redis` installed."""
-        self._driver = driver_at(self._address, CONNECTIONS + 1)
+        self._driver = driver_at(self._address, CONNECTIONS + 1, self._call_limit_s)
         await self._probe()
         self._watch = asyncio.create_task(self._keep_probing(), name="redis-probe")
 

@@ -17,7 +17,8 @@ from farmlokal.platform.redis.address import RedisAddress
 Value = str | bytes | int | float
 
 _NODE_LIMIT_S = 0.4
-"""For one of several servers, before the next one is asked; only probes have the time for two."""
+"""For one of several servers, before the next one is asked, unless a call may take longer; only probes have
+the time for two."""
 
 _AWAY = {"MISCONF", "BUSY", "NOREPLICAS", "MASTERDOWN", "UNKILLABLE", "NOAUTH", "READONLY", "OOM"}
 """First words of errors that speak of the server's state and not of the command (valkey.io/topics/protocol);
@@ -49,7 +50,7 @@ class Driver(Protocol):
         """Close every connection."""
 
 
-def driver_at(address: RedisAddress, connections: int) -> Driver:
+def driver_at(address: RedisAddress, connections: int, call_limit_s: float) -> Driver:
     """A client of the servers at an address, with at most so many connections each. No I/O yet.
 
     The limit of a call is for the caller to set. Raises `Unavailable` when the driver is not installed.
@@ -59,7 +60,7 @@ def driver_at(address: RedisAddress, connections: int) -> Driver:
     except ImportError:
         raise Unavailable("FARMLOKAL_REDIS_URL needs the extra `redis`: farmlokal[redis]") from None
     if address.kind in ("redis+cluster", "redis+sentinel"):
-        return _of_several(address, connections)
+        return _of_several(address, connections, max(_NODE_LIMIT_S, call_limit_s))
     greeting: list[tuple[Value, ...]] = []
     if address.password is not None:
         greeting.append(("AUTH", *([address.username] if address.username else []), address.password))
@@ -83,7 +84,7 @@ def _verifying(authorities: str | None) -> SSLContext:
     return create_default_context(cafile=authorities)
 
 
-def _of_several(address: RedisAddress, connections: int) -> Driver:
+def _of_several(address: RedisAddress, connections: int, limit_s: float) -> Driver:
     from redis.asyncio import RedisCluster, Sentinel
     from redis.asyncio.cluster import ClusterNode
     from redis.asyncio.retry import Retry
@@ -92,8 +93,8 @@ def _of_several(address: RedisAddress, connections: int) -> Driver:
 
     # RESP2 without greetings: a new connection is one round trip, AUTH, and not five.
     asking: dict[str, Any] = {
-        "socket_timeout": _NODE_LIMIT_S,
-        "socket_connect_timeout": _NODE_LIMIT_S,
+        "socket_timeout": limit_s,
+        "socket_connect_timeout": limit_s,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
         "driver_info": None,
