@@ -40,8 +40,8 @@ LINGER_S = 1.0
 CONNECTIONS = 900
 """Most connections, below the 1,024 files that a process may have open where nobody has raised it."""
 
-KNOWN_BYTES, KNOWN_HEAD_BYTES = 16 * 1024 * 1024, 1_024
-"""Most memory of heads that are known again, some eight thousand of them, and the longest one."""
+KNOWN_BYTES, KNOWN_HEAD_BYTES = 4 * 1024 * 1024, 1_024
+"""Most memory of heads that are known again, some two thousand of them, and the longest one."""
 
 _NOT_PLAIN = frozenset((b"content-length", b"expect", b"transfer-encoding", b"upgrade"))
 _UNKNOWN_METHOD = re.compile(rb"([A-Z]{1,32}) [^ \r\n]+ HTTP/1\.[01]\r\n")

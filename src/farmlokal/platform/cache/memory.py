@@ -19,9 +19,9 @@ from farmlokal.platform.resilience.single_flight import SingleFlight
 T = TypeVar("T")
 
 ENTRIES = 20_000
-BYTES, PACKED_BYTES = 8 * 1024 * 1024, 24 * 1024 * 1024
+BYTES, PACKED_BYTES = 8 * 1024 * 1024, 8 * 1024 * 1024
 """Most memory of the entries that are as they came, and of those that were pushed out of it and packed: some
-nine thousand pages. With what Python adds, a million keys stay under 50 MB."""
+three thousand pages. With what Python adds, a million keys stay under 50 MB."""
 
 _ENTRY_OVERHEAD = 700
 """Bytes of an entry besides its value: key, node of the list, objects (measured: 560)."""
