@@ -20,7 +20,7 @@ from tests.faults.sender import Sender
 from tests.faults.traffic import Traffic
 
 EVENTS_S, READS_S = 200.0, 500.0
-"""Deliveries and reads a second, from the issue of this campaign: a town of a hundred thousand households."""
+"""Deliveries and reads a second: what a fleet has to go on with, whichever of its nodes dies."""
 
 DOWN_S = 3.0
 """How long what was killed stays away: longer than its peers take to go on without it."""
