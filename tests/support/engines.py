@@ -18,7 +18,7 @@ from tests.support.catalogue import Shelf, connect, new_database
 from tests.support.servers.groups import ManyAsOne
 from tests.support.servers.mariadb import MariaDb
 from tests.support.servers.mysql import MySql
-from tests.support.servers.place import Missing, MissingBrowser
+from tests.support.servers.place import Missing, OutOfReach
 from tests.support.servers.sql import Database, SqlServer
 from tests.support.servers.sql import connect as connect_to
 from tests.support.servers.valkey import Valkey
@@ -152,14 +152,14 @@ def fresh_shelf(fresh_database: FreshDatabase) -> Iterator[Shelf]:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Make a skip of a test whose server is missing, but in CI, where nobody would see it; there too of one
-    whose browser is, which the summary says.
+    """Make a skip of a test whose server is missing, but in CI, where nobody would see it; there too where
+    it is fetched and was out of reach, which the summary says.
 
     All of them have one place, this file: the summary folds skips by place, and says it once.
     """
     report = yield
     missing = call.excinfo.value if call.excinfo else None
-    required = os.environ.get("CI") == "true" and not isinstance(missing, MissingBrowser)
+    required = os.environ.get("CI") == "true" and not isinstance(missing, OutOfReach)
     if isinstance(missing, Missing) and not required:
         report.outcome, report.longrepr = "skipped", (__file__, 1, f"Skipped: {missing}")
     return report

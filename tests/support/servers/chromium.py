@@ -7,7 +7,7 @@ from shutil import which
 from typing import NamedTuple
 
 from tests.support.servers.packages import unpacked
-from tests.support.servers.place import Missing, MissingBrowser, cache_folder
+from tests.support.servers.place import cache_folder
 
 PROGRAMS = ("chromium-headless-shell", "chromium", "google-chrome")
 
@@ -30,17 +30,14 @@ class Browser(NamedTuple):
 def find(path: str | None = None) -> Browser:
     """Chromium as it is installed, else its packages of this machine's distribution. `path` replaces PATH.
 
-    Raises `MissingBrowser` where neither is to be had.
+    Raises `OutOfReach` where neither is to be had.
     """
     found = next((program for name in PROGRAMS if (program := which(name, path=path))), None)
     if found is not None:
         return Browser(found, os.environ)
     # The C library stays the machine's own: Chromium starts itself again by its path, and through another
     # loader it would start that. Its packages are of the machine's release, so the library fits.
-    try:
-        root = unpacked("chromium", PACKAGES, without=("libc6",)).root
-    except Missing as none:
-        raise MissingBrowser(*none.args) from None
+    root = unpacked("chromium", PACKAGES, without=("libc6",)).root
     places = [*root.glob("usr/lib/*-linux-gnu*"), *root.glob("lib/*-linux-gnu*")]
     places += root.glob("usr/lib/*-linux-gnu*/pulseaudio")
     libraries = {"LD_LIBRARY_PATH": ":".join(map(str, places))}

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.support.servers.place import Missing, cache_folder, one_at_a_time
+from tests.support.servers.place import OutOfReach, cache_folder, one_at_a_time
 
 DOWNLOAD_S = 180
 """Longest a download may take: MySQL and what it needs are 60 MB."""
@@ -43,7 +43,7 @@ def unpacked(
     """These packages and all that they need, but for those `without` which they are to run, or just they
     `alone`: of the machine's own release, or of another suite of Debian.
 
-    Raises `Missing` where there is no apt or it cannot be had.
+    Raises `OutOfReach` where there is no apt or it cannot be had.
     """
     cache = cache_folder(name)
     with one_at_a_time(cache):
@@ -51,7 +51,7 @@ def unpacked(
         if not root.exists():
             for tool in ("apt-get", "dpkg-deb"):
                 if shutil.which(tool) is None:
-                    raise Missing(f"no {name} on this machine, and no {tool} to fetch it with: install it")
+                    raise OutOfReach(f"no {name} on this machine, and no {tool} to fetch it with: install it")
             _download(cache, name, packages, suite, alone)
             _unpack(cache, without)
     return Unpacked(root)
@@ -92,10 +92,10 @@ def _apt(name: str, arguments: list[str], folder: Path) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise Missing(f"{name} could not be fetched by apt-get in {DOWNLOAD_S} s") from None
+        raise OutOfReach(f"{name} could not be fetched by apt-get in {DOWNLOAD_S} s") from None
     if done.returncode:
         reason = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise Missing(f"{name} could not be fetched by apt-get: {reason}")
+        raise OutOfReach(f"{name} could not be fetched by apt-get: {reason}")
 
 
 def _site(name: str) -> str:
@@ -104,7 +104,7 @@ def _site(name: str) -> str:
     sites = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.split()
     debian = sorted({site for site in sites if site.rstrip("/").endswith("/debian")})
     if not debian or not KEYS.exists():
-        raise Missing(f"no {name} on this machine, which is no Debian to fetch it for: install it")
+        raise OutOfReach(f"no {name} on this machine, which is no Debian to fetch it for: install it")
     return debian[0]
 
 

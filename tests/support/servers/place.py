@@ -24,8 +24,9 @@ class Missing(Exception):
     """A server that is not on this machine and cannot be had: the one line says which and what to do."""
 
 
-class MissingBrowser(Missing):
-    """The same of a browser: 150 MB that a machine without a way out cannot fetch."""
+class OutOfReach(Missing):
+    """The same of what is fetched when a test first asks for it, such as a browser: 150 MB that a machine
+    without a way out cannot have."""
 
 
 def free_port() -> int:

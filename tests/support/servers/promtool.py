@@ -8,6 +8,6 @@ from tests.support.servers.packages import unpacked
 
 
 def find() -> str | Path:
-    """The program. Raises `Missing` where it cannot be had."""
+    """The program. Raises `OutOfReach` where it cannot be had."""
     # It needs the C library alone, the machine's own: its package brings 200 MB of pages with it.
     return which("promtool") or unpacked("prometheus", ["prometheus"], alone=True).root / "usr/bin/promtool"
