@@ -91,8 +91,8 @@ class ContentCodec:
 
 def _compress(body: bytes, coding: str) -> bytes:
     if coding == "zstd":
-        # Copied: the library makes its result in room for the worst case and cuts it, and what is cut off lies
-        # between what is kept, too small for the next one. Four thousand pages took 110 MB more.
+        # Copied: the library makes its result in room for the worst case and cuts it, and what is cut off
+        # lies between what is kept, too small for the next one. Four thousand pages took 110 MB more.
         return bytes(memoryview(zstandard.compress(body, _ZSTD_LEVEL)))
     if coding == "br":
         return brotli.compress(body, quality=_BROTLI_QUALITY)  # type: ignore[no-any-return]  # untyped
