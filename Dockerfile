@@ -3,8 +3,8 @@
 #   docker build -t farmlokal-backend .
 #   docker run -p 3001:3000 farmlokal-backend
 #
-# A deployment pins the base by its digest: --build-arg PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm@sha256:...
-ARG PYTHON_IMAGE=docker.io/library/python:3.13-slim-bookworm
+# A deployment pins the base by its digest: --build-arg PYTHON_IMAGE=python:3.13-slim-bookworm@sha256:...
+ARG PYTHON_IMAGE=python:3.13-slim-bookworm
 
 FROM ${PYTHON_IMAGE} AS build
 ENV PIP_NO_CACHE_DIR=1 \
