@@ -25,7 +25,8 @@ _IDENTIFIER = re.compile(r"[A-Za-z0-9.]+(-[A-Za-z0-9.]+)+")
 HEAD = """# Licences
 
 What the image carries, from `requirements/image.lock`; `make licences` writes this page anew. FarmLokal
-itself is under the [MIT licence](../LICENSE). All are permissive: a test fails at any other kind.
+itself is under the [MIT licence](../LICENSE). All are permissive but that of certifi, a list of authorities,
+which binds whoever changes that list; a test fails at any other kind.
 
 | package | licence |
 |---|---|
