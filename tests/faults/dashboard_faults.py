@@ -24,6 +24,7 @@ WITHIN_S = 5.0
 DELAY_S = 0.3
 """Of each answer of the slow database: a read of one statement is slow and in time."""
 
+WARM_UP_DELAY_S = 0.05
 
 TOLD = {
     "supplier down": "FarmLokalSupplierDown",
@@ -122,8 +123,11 @@ FAULTS = {
 def database_slow(server: MariaDb, database: Database, log: Path) -> Iterator[Case]:
     """Every answer of the database comes late. It is migrated already."""
     with Proxy(server.port) as proxy, serving(server.url(database.name, proxy.port), log) as ours:
-        lists = [f"/api/products?limit={number}" for number in range(1, 5)]
-        ask(ours, lists)  # connections for all of them: to make one takes many answers
+        # Slow enough that each of these needs a connection of its own. To make one takes so many answers that
+        # it would fail later, which is another alert.
+        proxy.delay(to_client_s=WARM_UP_DELAY_S)
+        ask(ours, [f"/api/products?limit={number}" for number in range(1, 9)])
+        proxy.delay(to_client_s=0)
         yield Case(
             ours,
             TOLD["database slow"],
