@@ -45,8 +45,10 @@ def galera(three_nodes: Galera) -> Iterator[Galera]:
 
 @pytest.fixture
 def database(galera: Galera) -> Iterator[Database]:
-    """A database with the product's schema and no rows."""
+    """A database with the product's schema and no rows, which every node has."""
     with galera.nodes[0].migrated() as database:
+        for node in galera.nodes:
+            node.catch_up()
         yield database
 
 

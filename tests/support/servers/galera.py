@@ -93,6 +93,12 @@ class GaleraNode(MariaDb):
         )
         self.name = f"n{number + 1}"
 
+    def catch_up(self) -> None:
+        """Wait until it has what any node has committed by now."""
+        with self.connection(user="root") as root, root.cursor() as cursor:
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+            cursor.execute("SELECT COUNT(*) FROM mysql.user")
+
     def command(self, folder: Path) -> list[str | Path]:
         """A shell that finds out where the data ends, and becomes the server."""
         account = _account()
