@@ -33,7 +33,7 @@ from tests.support.servers.sql import connect as connect_to
 from tests.support.servers.valkey import Valkey
 from tests.support.sql_connection import Connection, MysqlConnection
 
-SECONDS = float(os.environ.get("FARMLOKAL_TEST_CHAOS_SECONDS", "30"))
+SECONDS = float(os.environ.get("FARMLOKAL_TEST_CHAOS_SECONDS", "60"))
 SEED = int(os.environ.get("FARMLOKAL_TEST_CHAOS_SEED") or SystemRandom().randrange(2**31))
 RATE = float(os.environ.get("FARMLOKAL_TEST_CHAOS_RATE", "200"))
 LONG = SECONDS >= 300
